@@ -1,0 +1,1 @@
+"""Raw images → a validated, split, versioned `Manifest`."""

@@ -1,0 +1,119 @@
+"""What a data source is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+
+from clip_har.component import ComponentConfig, dispatch
+from clip_har.errors import DataError
+from clip_har.hashing import sha256_file, sha256_json
+
+Progress = Callable[[int, int], None]
+"""Called as `progress(done, total)`."""
+
+
+class SourceConfig(ComponentConfig):
+    """Base of the sources' configs; `source` names which one it is."""
+
+    source: str = Field(description="Name of the data source.")
+    labels: tuple[str, ...] | None = Field(
+        None, min_length=2, description="The classes, in order. If not given: all labels that occur, sorted."
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_the_named_source(cls, value: Any, handler: ModelWrapValidatorHandler) -> SourceConfig:
+        """A mapping for a source of any kind becomes the config of the source that it names."""
+        from clip_har.data.sources import SOURCES
+
+        return dispatch(cls, SourceConfig, SOURCES, "source", value, handler, "data")
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """One thing that the source lists.
+
+    Attributes:
+        uri: path relative to the source's root, with forward slashes; as listed if it cannot be used.
+        label: as listed, or None if there is none.
+        problem: (reason, detail) if the listing itself shows that the sample cannot be used.
+    """
+
+    uri: str
+    label: str | None
+    problem: tuple[str, str] | None = None
+
+
+class DataSource(ABC):
+    """Base of all data sources."""
+
+    Config: ClassVar[type[SourceConfig]]
+
+    def __init__(self, config: SourceConfig, workspace: str) -> None:
+        self.config = config
+        self.workspace = Path(workspace)
+
+    @property
+    @abstractmethod
+    def root(self) -> Path:
+        """Folder that the records' uris are relative to."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Find what can be found wrong in a moment, before anything is started.
+
+        Raises:
+            DataError: naming what is wrong, where, and what would be right.
+        """
+
+    @abstractmethod
+    def records(self) -> list[SourceRecord]:
+        """Everything that the source lists, in a fixed order.
+
+        Raises:
+            DataError: if the listing cannot be used as a whole.
+        """
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Fetch or make the files, where they are not simply there. Called once, before `records`."""
+        return
+
+    def fingerprint(self, progress: Progress | None = None) -> str:
+        """sha256 over the listing and the bytes of all listed files: changes whenever the data do."""
+        records = self.records()
+
+        def hash_of(record: SourceRecord) -> str:
+            path = self.root / record.uri
+            return sha256_file(path) if record.problem is None and path.is_file() else ""
+
+        entries = []
+        with ThreadPoolExecutor() as pool:
+            for number, digest in enumerate(pool.map(hash_of, records), start=1):
+                record = records[number - 1]
+                entries.append([record.uri, record.label, digest])
+                if progress:
+                    progress(number, len(records))
+        return sha256_json(sorted(entries, key=lambda entry: (entry[0], entry[1] or "")))
+
+
+def require_folder(path: str, key: str) -> Path:
+    """The folder at `path`.
+
+    Raises:
+        DataError: if it is missing, a file or empty; `key` is the config key to name.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise DataError(f"{key}: there is no folder {path!r} (looked in {folder.absolute()}).")
+    if not folder.is_dir():
+        raise DataError(f"{key}: {path!r} is a file; a folder is wanted.")
+    if not any(folder.iterdir()):
+        raise DataError(f"{key}: the folder {path!r} is empty.")
+    return folder

@@ -1,0 +1,1 @@
+"""Pixels and words → scores: preprocessing, dual encoder, prompts, class head, bundle."""

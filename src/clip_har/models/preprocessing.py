@@ -1,0 +1,202 @@
+"""Preprocessing: one function with one config, used by training, evaluation, export, serving, batch jobs and the app.
+
+It equals the Hugging Face image processor of the same `preprocessor_config.json` to 2/255 per pixel, and is faster:
+only the part of the picture that survives the centre crop is resized, and scaling and normalising are one step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from clip_har.component import ComponentConfig
+from clip_har.data.image import DecodedImage, ImageLimits, PixelBudget, decode_image
+from clip_har.errors import ModelError
+
+_REDUCE_TO = 2  # the decoder reduces a JPEG to no less than this many times the target, so from twice that many
+
+
+class PreprocessingConfig(ComponentConfig):
+    """What happens to a picture before the image encoder; travels with the weights."""
+
+    resize_shortest_edge: int | None = Field(description="Shorter side after resizing, in pixels; else resize_to.")
+    resize_to: tuple[int, int] | None = Field(description="(height, width) to resize to, whatever the shape.")
+    resample: int = Field(ge=0, le=5, description="Pillow's number of the resampling filter (2 bilinear, 3 bicubic).")
+    crop: tuple[int, int] | None = Field(description="(height, width) of the centre crop; zeros fill what is missing.")
+    scale: float = Field(gt=0, description="Factor on the pixel values 0 … 255.")
+    mean: tuple[float, float, float] = Field(description="Mean of each channel, after scaling.")
+    std: tuple[float, float, float] = Field(description="Standard deviation of each channel, after scaling.")
+    decoder_reduction: bool = Field(
+        False, description="Let the decoder reduce JPEGs of at least four times the target (faster, not bit-equal)."
+    )
+
+    @classmethod
+    def from_huggingface(cls, processor: dict, *, decoder_reduction: bool = False) -> PreprocessingConfig:
+        """Read the content of a `preprocessor_config.json`, as an image processor's `to_dict()` gives it.
+
+        Raises:
+            ModelError: if it asks for something that this preprocessing does not do.
+        """
+        for key in ("do_pad", "do_split_image", "do_reduce_labels", "do_thumbnail", "do_image_splitting"):
+            if processor.get(key):
+                raise ModelError(f"preprocessor_config.json: {key} is not supported for a dual encoder's pictures.")
+        shortest, exact = None, None
+        if processor.get("do_resize", True):
+            size = processor.get("size")
+            if isinstance(size, int):
+                shortest, exact = (None, (size, size)) if processor.get("default_to_square") else (size, None)
+            elif isinstance(size, dict) and size.get("shortest_edge") and not size.get("longest_edge"):
+                shortest = int(size["shortest_edge"])
+            elif isinstance(size, dict) and size.get("height") and size.get("width"):
+                exact = (int(size["height"]), int(size["width"]))
+            else:
+                raise ModelError(
+                    f"preprocessor_config.json: size {size!r} is not supported; wanted: shortest_edge, or height and "
+                    "width."
+                )
+        crop = None
+        if processor.get("do_center_crop"):
+            wanted = processor.get("crop_size")
+            crop = (wanted, wanted) if isinstance(wanted, int) else (int(wanted["height"]), int(wanted["width"]))
+        if crop is None and exact is None:
+            raise ModelError(
+                "preprocessor_config.json: without a centre crop or a fixed size, pictures of different shapes do not "
+                "fit into one batch."
+            )
+        normalise = processor.get("do_normalize", True)
+        return cls(
+            resize_shortest_edge=shortest,
+            resize_to=exact,
+            resample=int(processor.get("resample", Image.Resampling.BICUBIC)),
+            crop=crop,
+            scale=float(processor.get("rescale_factor", 1 / 255)) if processor.get("do_rescale", True) else 1.0,
+            mean=tuple(processor["image_mean"]) if normalise else (0.0, 0.0, 0.0),
+            std=tuple(processor["image_std"]) if normalise else (1.0, 1.0, 1.0),
+            decoder_reduction=decoder_reduction,
+        )
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """(height, width) of the encoder's input, in pixels."""
+        size = self.crop or self.resize_to
+        assert size is not None
+        return size
+
+    @property
+    def reduce_above(self) -> int | None:
+        """For `decode_image`: the shorter side that the decoder may reduce to, or None."""
+        if not self.decoder_reduction:
+            return None
+        return _REDUCE_TO * (self.resize_shortest_edge or max(self.output_size))
+
+
+class Preprocessor:
+    """Pictures → the encoder's input."""
+
+    def __init__(self, config: PreprocessingConfig) -> None:
+        self.config = config
+        std = np.asarray(config.std, dtype=np.float64)
+        self._factor = (config.scale / std).astype(np.float32)
+        self._offset = (-np.asarray(config.mean, dtype=np.float64) / std).astype(np.float32)
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """One picture → float32 [3, h, w], normalised.
+
+        Args:
+            image: as decoded: RGB and upright. Other modes are converted as Pillow converts them.
+        """
+        return self.normalise(self.resize_and_crop(image))
+
+    def batch(self, images: Iterable[Image.Image]) -> np.ndarray:
+        """Pictures → float32 [n, 3, h, w]."""
+        height, width = self.config.output_size
+        arrays = [self(image) for image in images]
+        return np.stack(arrays) if arrays else np.empty((0, 3, height, width), dtype=np.float32)
+
+    def normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [h, w, 3] → float32 [3, h, w], scaled and normalised."""
+        result = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
+        for channel in range(3):
+            np.multiply(pixels[:, :, channel], self._factor[channel], out=result[channel])
+            result[channel] += self._offset[channel]
+        return result
+
+    def resize_and_crop(self, image: Image.Image) -> np.ndarray:
+        """One picture → uint8 [h, w, 3]."""
+        config = self.config
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        height, width = self._resized(image.height, image.width)
+        crop_height, crop_width = config.crop or (height, width)
+        top, out_height, above = _kept(height, crop_height)
+        left, out_width, before = _kept(width, crop_width)
+        # The same filter positions as resizing all and cropping, without the rows and columns that the crop drops.
+        down, across = image.height / height, image.width / width
+        box = (left * across, top * down, (left + out_width) * across, (top + out_height) * down)
+        box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
+        pixels = np.asarray(image.resize((out_width, out_height), Image.Resampling(config.resample), box))
+        if (out_height, out_width) == (crop_height, crop_width):
+            return pixels
+        canvas = np.zeros((crop_height, crop_width, 3), dtype=np.uint8)
+        canvas[above : above + out_height, before : before + out_width] = pixels
+        return canvas
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        config = self.config
+        if config.resize_to is not None:
+            return config.resize_to
+        if config.resize_shortest_edge is None:
+            return height, width
+        short, long = min(height, width), max(height, width)
+        new_short, new_long = config.resize_shortest_edge, int(config.resize_shortest_edge * long / short)
+        return (new_long, new_short) if width <= height else (new_short, new_long)
+
+    def decode(
+        self,
+        source: bytes | str | Path | Image.Image | np.ndarray,
+        limits: ImageLimits | None = None,
+        budget: PixelBudget | None = None,
+    ) -> Image.Image:
+        """A picture in any form → RGB, reduced by the decoder where the config allows it.
+
+        Args:
+            source: a file's bytes or path, a PIL image, or an array uint8 [h, w, 3] or [h, w].
+
+        Raises:
+            ImageError: as `decode_image`.
+            ModelError: if an array has another shape or type.
+        """
+        if isinstance(source, Image.Image):
+            return source
+        if isinstance(source, np.ndarray):
+            if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] != 3):
+                raise ModelError(
+                    f"An image array must be uint8 [h, w, 3] or [h, w]; got {source.dtype} {list(source.shape)}."
+                )
+            return Image.fromarray(source).convert("RGB")
+        return self.decode_file(source, limits, budget).image
+
+    def decode_file(
+        self, source: bytes | str | Path, limits: ImageLimits | None = None, budget: PixelBudget | None = None
+    ) -> DecodedImage:
+        """`decode_image` with this config's reduction.
+
+        Raises:
+            ImageError: as `decode_image`.
+        """
+        return decode_image(source, limits, reduce_above=self.config.reduce_above, budget=budget)
+
+
+def _kept(size: int, crop: int) -> tuple[int, int, int]:
+    """What a centre crop keeps along one axis of a resized picture, as transformers' `center_crop` does it.
+
+    Returns:
+        First pixel kept, number of pixels kept, zeros before them.
+    """
+    if crop <= size:
+        return (size - crop) // 2, crop, 0
+    return 0, size, math.ceil((crop - size) / 2)
