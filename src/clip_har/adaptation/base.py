@@ -1,0 +1,210 @@
+"""What an adaptation method is given and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+
+from clip_har.component import ComponentConfig, dispatch
+from clip_har.data.manifest import Manifest
+from clip_har.hashing import sha256_arrays, sha256_folder, sha256_json
+from clip_har.models.backbone import ComputeConfig
+from clip_har.models.bundle import OpenVocabulary
+from clip_har.models.head import ClassHead, head_from_arrays
+from clip_har.models.prompts import PromptConfig
+from clip_har.storage import write_atomic, write_json
+
+if TYPE_CHECKING:
+    from clip_har.models.dual_encoder import DualEncoder
+    from clip_har.models.embeddings import EmbeddingSet
+
+
+class MethodConfig(ComponentConfig):
+    """Base of the methods' configs; `method` names which one it is."""
+
+    method: str = Field(description="Name of the adaptation method.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_the_named_method(cls, value: Any, handler: ModelWrapValidatorHandler) -> MethodConfig:
+        """A mapping for any method becomes the config of the method that it names."""
+        from clip_har.adaptation import METHODS
+
+        return dispatch(cls, MethodConfig, METHODS, "method", value, handler, "adaptation")
+
+
+class ComparisonConfig(ComponentConfig):
+    """How candidates are compared."""
+
+    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"] = Field(
+        "accuracy",
+        description="Figure on the validation split by which the best method is kept.",
+    )
+
+
+@dataclass(frozen=True)
+class StoredEncoders:
+    """Encoders that lie in a Hugging Face folder."""
+
+    folder: Path
+
+    def save(self, folder: str | Path) -> None:
+        """Copy the folder."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+
+@dataclass(frozen=True)
+class AdaptationContext:
+    """What a method may use. It sees the train split, and the validation split to choose its settings on.
+
+    Attributes:
+        encoder: the backbone; the method may change it.
+        manifest: the split data set.
+        embeddings: of the unchanged image encoder, for all samples.
+        prompts: texts of the classes.
+        compute: device and batch size.
+        seed: of everything random.
+        progress: called as `progress(done, total, note)`.
+    """
+
+    encoder: DualEncoder
+    manifest: Manifest
+    embeddings: EmbeddingSet
+    prompts: PromptConfig
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    seed: int = 0
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None
+
+    @cached_property
+    def train(self) -> Manifest:
+        """Samples to fit on."""
+        return self.manifest.split("train")
+
+    @cached_property
+    def validation(self) -> Manifest:
+        """Samples to choose settings on."""
+        return self.manifest.split("validation")
+
+    def texts(self, prompts: str) -> dict[str, list[str]]:
+        """The texts of each class, "single" or "ensemble"."""
+        return self.prompts.texts(self.manifest.labels, prompts)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class AdaptedModel:
+    """What a method leaves: an image encoder, a class head, and how it came to them.
+
+    Attributes:
+        name: the candidate's name in the leaderboard.
+        method, recipe: the method and its config.
+        head, class_matrix, texts: the class head, float32 [c, d] text embeddings, and the texts behind them.
+        encoder: the changed encoders (in memory or stored), or None if they are the backbone's.
+        open_vocabulary: whether other labels still work.
+        validation_ids, validation_logits: n samples of the validation split and float32 [n, c].
+        history: what happened on the way: a row a step, an epoch or a setting tried.
+        trained_parameters: how many numbers were fitted.
+        remarks: what a reader should know ("no LoRA targets in the image encoder").
+    """
+
+    name: str
+    method: str
+    recipe: dict[str, Any]
+    head: ClassHead
+    class_matrix: np.ndarray
+    texts: dict[str, list[str]]
+    open_vocabulary: OpenVocabulary
+    validation_ids: tuple[str, ...]
+    validation_logits: np.ndarray
+    trained_parameters: int
+    encoder: DualEncoder | StoredEncoders | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "method": self.method,
+            "recipe": self.recipe,
+            "head": self.head.type,
+            "texts": self.texts,
+            "open_vocabulary": self.open_vocabulary.model_dump(),
+            "validation_ids": list(self.validation_ids),
+            "trained_parameters": self.trained_parameters,
+            "history": self.history,
+            "remarks": self.remarks,
+            "encoder": self.encoder is not None,
+        }
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        ours = {"class_matrix": self.class_matrix, "validation_logits": self.validation_logits}
+        arrays = ours | {f"head.{name}": array for name, array in self.head.arrays().items()}
+        return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+
+    def write(self, folder: str | Path) -> None:
+        """Write `adapted.json`, `arrays.safetensors` and, if they were changed, `encoder/` into a folder."""
+        from safetensors.numpy import save
+
+        folder = Path(folder)
+        write_atomic(folder / "arrays.safetensors", save(self._arrays()))
+        if self.encoder is not None:
+            self.encoder.save(folder / "encoder")
+        write_json(folder / "adapted.json", self._about())
+
+    @classmethod
+    def read(cls, folder: str | Path) -> AdaptedModel:
+        """Read what `write` wrote; the folder must stay while the encoders are used."""
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        about = json.loads((folder / "adapted.json").read_text())
+        arrays = load_file(folder / "arrays.safetensors")
+        own = {name.removeprefix("head."): array for name, array in arrays.items() if name.startswith("head.")}
+        return cls(
+            name=about["name"],
+            method=about["method"],
+            recipe=about["recipe"],
+            head=head_from_arrays(about["head"], own),
+            class_matrix=arrays["class_matrix"],
+            texts=about["texts"],
+            open_vocabulary=OpenVocabulary.model_validate(about["open_vocabulary"]),
+            validation_ids=tuple(about["validation_ids"]),
+            validation_logits=arrays["validation_logits"],
+            trained_parameters=about["trained_parameters"],
+            encoder=StoredEncoders(folder / "encoder") if about["encoder"] else None,
+            history=about["history"],
+            remarks=about["remarks"],
+        )
+
+    def content_hash(self, folder: str | Path | None = None) -> str:
+        """sha256 of all of it; `folder` is where `write` put it (needed for changed encoders)."""
+        parts: list[Any] = [self._about(), sha256_arrays(self._arrays())]
+        if self.encoder is not None:
+            assert folder is not None
+            parts.append(sha256_folder(Path(folder) / "encoder"))
+        return sha256_json(parts)
+
+
+class AdaptationMethod(ABC):
+    """Base of all adaptation methods."""
+
+    Config: ClassVar[type[MethodConfig]]
+
+    def __init__(self, config: MethodConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def fit(self, context: AdaptationContext, name: str) -> AdaptedModel:
+        """Adapt to the train split.
+
+        Args:
+            name: what the candidate is called in the leaderboard.
+        """

@@ -1,0 +1,90 @@
+"""Linear probe: multinomial logistic regression on frozen image embeddings.
+
+Radford et al. 2021, section 3.2 and appendix A.3: L-BFGS, the L2 strength chosen on the validation split. The solver
+is scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from clip_har.adaptation.base import AdaptationContext, AdaptationMethod, AdaptedModel, MethodConfig
+from clip_har.models.bundle import OpenVocabulary
+from clip_har.models.head import LinearHead
+from clip_har.training.scores import validation_scores
+
+
+class LinearProbeConfig(MethodConfig):
+    """The sweep over the L2 strength."""
+
+    method: Literal["linear_probe"] = "linear_probe"
+    inverse_strengths: tuple[float, ...] = Field(
+        tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(-1, 4.01, 0.5)),
+        min_length=1,
+        description="Values of C (inverse of the L2 strength) to try, from small to large; the best on the validation "
+        "split is kept.",
+    )
+    patience: int = Field(2, ge=1, description="Stop the sweep when the log-loss has grown this often in a row.")
+    max_iterations: int = Field(1000, ge=1, description="Bound on L-BFGS iterations for each.")
+
+
+class LinearProbe(AdaptationMethod):
+    """A linear classifier on the embeddings; the encoders stay as they are."""
+
+    Config = LinearProbeConfig
+    config: LinearProbeConfig
+
+    def fit(self, context: AdaptationContext, name: str) -> AdaptedModel:
+        from sklearn.linear_model import LogisticRegression
+
+        train, validation = context.train, context.validation
+        inputs, labels = context.embeddings.of(train.ids).astype(np.float64), train.label_indices
+        held_out = context.embeddings.of(validation.ids)
+        solver = LogisticRegression(max_iter=self.config.max_iterations, tol=1e-5, warm_start=True)
+        best: tuple[tuple[float, float], LinearHead] | None = None
+        history = []
+        strengths = sorted(self.config.inverse_strengths)
+        for number, inverse_strength in enumerate(strengths, start=1):
+            solver.set_params(C=inverse_strength).fit(inputs, labels)
+            head = _head(solver.classes_, solver.coef_, solver.intercept_, len(train.labels))
+            scores = validation_scores(head.score(held_out), validation.label_indices)
+            history.append({"inverse_strength": inverse_strength, **scores})
+            context.progress(number, len(strengths), f"C={inverse_strength:g} accuracy={scores['accuracy']:.3f}")
+            rank = (scores["accuracy"], -scores["log_loss"])
+            if best is None or rank > best[0]:
+                best = (rank, head)
+            recent = [row["log_loss"] for row in history[-self.config.patience - 1 :]]
+            if len(recent) > self.config.patience and all(a < b for a, b in pairwise(recent)):
+                break
+        assert best is not None
+        head = best[1]
+        texts = context.texts("ensemble")
+        return AdaptedModel(
+            name=name,
+            method=self.config.method,
+            recipe=self.config.model_dump(mode="json"),
+            head=head,
+            class_matrix=context.encoder.class_matrix(texts),
+            texts=texts,
+            open_vocabulary=OpenVocabulary(
+                word="kept", basis="the encoders were not changed: other labels are scored as zero-shot"
+            ),
+            validation_ids=tuple(validation.ids),
+            validation_logits=head.score(held_out),
+            trained_parameters=head.weight.size + head.bias.size,
+            history=history,
+        )
+
+
+def _head(classes: np.ndarray, weight: np.ndarray, bias: np.ndarray, number_of_classes: int) -> LinearHead:
+    """The solver's weights for all classes; with two classes it has one row only, of the second's log-odds."""
+    if len(classes) == 2 and len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    full_weight = np.zeros((number_of_classes, weight.shape[1]), dtype=np.float32)
+    full_bias = np.zeros(number_of_classes, dtype=np.float32)
+    full_weight[classes], full_bias[classes] = weight, bias
+    return LinearHead(full_weight, full_bias)

@@ -1,0 +1,1 @@
+"""Evaluation: metrics with intervals, calibration, comparison of methods, plots and the report."""

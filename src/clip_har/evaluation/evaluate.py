@@ -1,0 +1,182 @@
+"""A bundle measured on a split: everything that the report shows, as data."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from clip_har.component import ComponentConfig
+from clip_har.data.image import decode_image
+from clip_har.data.manifest import Manifest
+from clip_har.evaluation.metrics import (
+    Estimate,
+    confusion_matrix,
+    difference,
+    estimates,
+    per_class,
+    precision_recall_curve,
+    reliability,
+)
+
+_THUMBNAIL = 200
+
+
+class EvaluationConfig(ComponentConfig):
+    """How a model is measured."""
+
+    split: Literal["train", "validation", "calibration", "test"] = Field("test", description="Split to measure on.")
+    resamples: int = Field(2000, ge=100, description="Bootstrap samples behind each interval.")
+    examples: int = Field(12, ge=0, le=100, description="Most confident right, and wrong, predictions to show.")
+    seed: int = Field(0, description="Of the bootstrap.")
+
+
+class Example(ComponentConfig):
+    """One photograph and what the model said of it."""
+
+    id: str = Field(description="Sample id.")
+    label: str = Field(description="True class.")
+    predicted: str = Field(description="Winning class.")
+    confidence: float = Field(description="Its probability.")
+    picture: str = Field(description="Small JPEG as a data URI.")
+
+
+class Baseline(ComponentConfig):
+    """Another model on the same photographs."""
+
+    name: str = Field(description="Its name.")
+    metrics: dict[str, Estimate] = Field(description="Its figures.")
+    gain: Estimate = Field(description="Paired difference of accuracy: the measured model minus this one.")
+
+
+class EvaluationReport(ComponentConfig):
+    """A model measured on a split."""
+
+    model_id: str = Field(description="Model id of the bundle.")
+    method: str = Field(description="Its adaptation method.")
+    labels: tuple[str, ...] = Field(description="Classes.")
+    split: str = Field(description="Split that was measured on.")
+    samples: int = Field(description="Photographs in it.")
+    metrics: dict[str, Estimate] = Field(description="Figures with 95 % intervals.")
+    confusion: tuple[tuple[int, ...], ...] = Field(description="Rows are true classes, columns predicted ones.")
+    per_class: tuple[dict[str, Any], ...] = Field(description="A row a class.")
+    curves: dict[str, dict[str, list[float]]] = Field(description="Precision–recall curve of each class.")
+    temperature: float = Field(description="Temperature of the calibration.")
+    uncalibrated: dict[str, Any] = Field(description="Reliability before the temperature.")
+    calibrated: dict[str, Any] = Field(description="Reliability with it.")
+    baseline: Baseline | None = Field(None, description="Zero-shot on the same photographs.")
+    right: tuple[Example, ...] = Field(description="Most confident right predictions.")
+    wrong: tuple[Example, ...] = Field(description="Most confident wrong predictions.")
+
+    def figures(self) -> dict[str, Any]:
+        """The figures alone, for `metrics.json`: no times, no ids."""
+        return {
+            "split": self.split,
+            "samples": self.samples,
+            "method": self.method,
+            **{name: estimate.model_dump() for name, estimate in sorted(self.metrics.items())},
+            "calibration": {
+                "temperature": self.temperature,
+                "ece_before": self.uncalibrated["ece"],
+                "ece_after": self.calibrated["ece"],
+            },
+            "per_class": {
+                row["label"]: {key: row[key] for key in ("precision", "recall", "f1")} for row in self.per_class
+            },
+            **({"zero_shot": _baseline_figures(self.baseline)} if self.baseline else {}),
+        }
+
+
+def _baseline_figures(baseline: Baseline) -> dict[str, Any]:
+    figures = {name: estimate.model_dump() for name, estimate in sorted(baseline.metrics.items())}
+    return figures | {"gain": baseline.gain.model_dump()}
+
+
+def evaluate(
+    *,
+    model_id: str,
+    method: str,
+    manifest: Manifest,
+    probabilities: np.ndarray,
+    uncalibrated: np.ndarray,
+    temperature: float,
+    config: EvaluationConfig,
+    baseline: tuple[str, np.ndarray] | None = None,
+) -> EvaluationReport:
+    """Measure predictions on a split.
+
+    Args:
+        manifest: the split's samples.
+        probabilities: [n, c], calibrated.
+        uncalibrated: [n, c], without the temperature.
+        baseline: name and probabilities [n, c] of a model to compare with.
+    """
+    labels, names = manifest.label_indices, manifest.labels
+    predicted = probabilities.argmax(axis=1)
+    options = {"resamples": config.resamples, "seed": config.seed}
+    compared = None
+    if baseline is not None:
+        compared = Baseline(
+            name=baseline[0],
+            metrics=estimates(baseline[1], labels, **options),
+            gain=difference(baseline[1].argmax(axis=1), predicted, labels, **options),
+        )
+    correct = predicted == labels
+    return EvaluationReport(
+        model_id=model_id,
+        method=method,
+        labels=names,
+        split=config.split,
+        samples=len(labels),
+        metrics=estimates(probabilities, labels, **options),
+        confusion=tuple(map(tuple, confusion_matrix(labels, predicted, len(names)).tolist())),
+        per_class=tuple(per_class(probabilities, labels, names)),
+        curves={
+            name: precision_recall_curve(probabilities[:, index], labels == index)
+            for index, name in enumerate(names)
+            if (labels == index).any()
+        },
+        temperature=temperature,
+        uncalibrated=reliability(uncalibrated, labels),
+        calibrated=reliability(probabilities, labels),
+        baseline=compared,
+        right=_examples(manifest, probabilities, np.flatnonzero(correct), config.examples),
+        wrong=_examples(manifest, probabilities, np.flatnonzero(~correct), config.examples),
+    )
+
+
+def _examples(manifest: Manifest, probabilities: np.ndarray, chosen: np.ndarray, number: int) -> tuple[Example, ...]:
+    """The most confident of the chosen samples, at most two of one true class so that many classes are seen."""
+    confidence = probabilities.max(axis=1)
+    paths: Sequence[Path] = manifest.paths
+    shown: list[Example] = []
+    seen: dict[int, int] = {}
+    for index in sorted(chosen.tolist(), key=lambda index: (-confidence[index], index)):
+        truth = int(manifest.label_indices[index])
+        if len(shown) == number or seen.get(truth, 0) == 2:
+            continue
+        seen[truth] = seen.get(truth, 0) + 1
+        shown.append(
+            Example(
+                id=manifest.ids[index],
+                label=manifest.labels[truth],
+                predicted=manifest.labels[int(probabilities[index].argmax())],
+                confidence=float(confidence[index]),
+                picture=thumbnail(paths[index]),
+            )
+        )
+    return tuple(shown)
+
+
+def thumbnail(path: Path, size: int = _THUMBNAIL) -> str:
+    """A small JPEG of a photograph as a data URI; at most `size` pixels a side."""
+    image = decode_image(path, reduce_above=size).image.copy()
+    image.thumbnail((size, size))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

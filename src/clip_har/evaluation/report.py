@@ -1,0 +1,155 @@
+"""The report: one HTML file that opens offline and that a person enjoys reading."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from clip_har.evaluation.evaluate import EvaluationReport
+from clip_har.evaluation.leaderboard import Leaderboard
+from clip_har.evaluation.metrics import Estimate
+from clip_har.evaluation.plots import learning_curves, reliability_diagram, sparkline
+
+_SHOWN = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "top3_accuracy": "Top-3 accuracy",
+    "top5_accuracy": "Top-5 accuracy",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "macro_f1": "Macro F1",
+    "weighted_precision": "Weighted precision",
+    "weighted_recall": "Weighted recall",
+    "weighted_f1": "Weighted F1",
+}
+_REMARKABLE_SHARE = 0.1  # of a class's photographs that go to one wrong class: worth a sentence
+
+
+def render_report(
+    evaluation: EvaluationReport,
+    *,
+    leaderboard: Leaderboard | None = None,
+    histories: dict[str, list[dict[str, float]]] | None = None,
+    data: dict[str, Any] | None = None,
+    run: dict[str, Any] | None = None,
+) -> str:
+    """The whole report as HTML, with no request to anywhere.
+
+    Args:
+        histories: name of a candidate → its `AdaptedModel.history`.
+        data: `counts` (rows of label and a number for each split) and `validation` (`ValidationReport.summary()`).
+        run: `steps` (name, status, seconds), `facts` (name → text) and `config` (YAML).
+    """
+    seconds = [step["seconds"] for step in (run or {}).get("steps", ())]
+    rows = leaderboard.rows if leaderboard else ()
+    baseline = _baseline_rows(evaluation)
+    page = _template("report.html").render(
+        evaluation=evaluation,
+        leaderboard=leaderboard,
+        figures=[(title, evaluation.metrics[name]) for name, title in _SHOWN.items() if name in evaluation.metrics],
+        baseline=baseline,
+        baseline_axis=_axis([estimate for _, *pair in baseline for estimate in pair]),
+        leaderboard_axis=_axis([row.metrics["accuracy"] for row in rows]),
+        headline=_headline(evaluation),
+        mixed_up=_mixed_up(evaluation),
+        confusion=_confusion_rows(evaluation),
+        curves=[
+            (row["label"], row["average_precision"], sparkline(evaluation.curves[row["label"]]))
+            for row in evaluation.per_class
+            if row["label"] in evaluation.curves
+        ],
+        learning=learning_curves(histories or {}),
+        reliability_before=reliability_diagram(evaluation.uncalibrated["bins"]),
+        reliability_after=reliability_diagram(evaluation.calibrated["bins"]),
+        data=data,
+        run=run,
+        slowest=max(seconds, default=0) or 1,
+    )
+    return _keep_together(page)
+
+
+def render_leaderboard(leaderboard: Leaderboard) -> str:
+    """The leaderboard alone, as a page."""
+    axis = _axis([row.metrics["accuracy"] for row in leaderboard.rows])
+    return _keep_together(_template("leaderboard.html").render(leaderboard=leaderboard, axis=axis))
+
+
+def _axis(shown: Sequence[Estimate]) -> tuple[float, float]:
+    """Ends of a scale on which all intervals fit: multiples of five points."""
+    if not shown:
+        return 0.0, 1.0
+    low = math.floor(20 * min(estimate.low for estimate in shown)) / 20
+    high = math.ceil(20 * max(estimate.high for estimate in shown)) / 20
+    return max(low, 0.0), max(min(high, 1.0), low + 0.05)
+
+
+def _keep_together(page: str) -> str:
+    """No line break between a number and its percent sign."""
+    return re.sub(r"(\d) %", "\\1\u202f%", page)
+
+
+def _template(name: str):
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("clip_har.evaluation", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
+    environment.filters["words"] = lambda label: str(label).replace("_", " ")
+    environment.filters["interval"] = lambda estimate: _signed(f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}")
+    environment.filters["along"] = lambda value, axis: round(100 * (value - axis[0]) / (axis[1] - axis[0]), 2)
+    environment.filters["duration"] = _duration
+    return environment.get_template(name)
+
+
+def _signed(text: str) -> str:
+    """Hyphens before numbers become minus signs."""
+    return re.sub(r"-(?=\d)", "\u2212", text)
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 90:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{seconds:.1f} s"
+
+
+def _headline(evaluation: EvaluationReport) -> str:
+    accuracy = evaluation.metrics["accuracy"]
+    return (
+        f"recognises {len(evaluation.labels)} actions with {100 * accuracy.value:.1f} % accuracy "
+        f"(95 % interval {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}) on {evaluation.samples} photographs of "
+        f"the {evaluation.split} split."
+    )
+
+
+def _baseline_rows(evaluation: EvaluationReport) -> list[tuple[str, Estimate, Estimate]]:
+    if evaluation.baseline is None:
+        return []
+    return [
+        (title, evaluation.baseline.metrics[name], evaluation.metrics[name])
+        for name, title in _SHOWN.items()
+        if name in evaluation.metrics and not name.startswith("weighted")
+    ]
+
+
+def _mixed_up(evaluation: EvaluationReport) -> list[tuple[str, str, int, int]]:
+    """The pairs of classes that are mixed up most: true class, taken for, times, photographs of the true class."""
+    pairs = []
+    for row in evaluation.per_class:
+        if row["confused_with"] and row["confused_times"] >= max(2, _REMARKABLE_SHARE * row["support"]):
+            pairs.append((row["label"], row["confused_with"], row["confused_times"], row["support"]))
+    return sorted(pairs, key=lambda pair: -pair[2] / pair[3])[:4]
+
+
+def _confusion_rows(evaluation: EvaluationReport) -> list[tuple[str, Sequence[tuple[int, float]]]]:
+    rows = []
+    for label, counts in zip(evaluation.labels, evaluation.confusion, strict=True):
+        total = sum(counts) or 1
+        rows.append((label, [(count, count / total) for count in counts]))
+    return rows

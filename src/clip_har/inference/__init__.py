@@ -1,0 +1,1 @@
+"""A bundle put to use: runtimes behind one protocol, and the Predictor that everything else calls."""
