@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,16 @@ class ComponentConfig(BaseModel):
     """Base of all configs: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Artifact:
+    """Base of the typed artifacts that are not configs: pydantic (and so ZenML) takes them as they are."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
 
 
 class Registry(Generic[T]):
@@ -66,32 +76,24 @@ class Registry(Generic[T]):
         return name in self._entries
 
 
-def dispatch(
-    cls: type[BaseModel],
-    base: type[BaseModel],
-    registry: Registry,
-    tag: str,
-    value: Any,
-    handler: Callable[[Any], Any],
-    place: str,
-) -> Any:
-    """Validate a mapping for `base` as the config class that it names: a tagged union that can grow.
+def parse_tagged(base: type[BaseModel], registry: Registry, tag: str, value: Any, place: str) -> Any:
+    """Validate a mapping as the config class that it names: a tagged union that can grow.
 
     Args:
-        cls: class being validated; only `base` itself dispatches.
-        tag: the field that names the registry's entry.
-        handler: pydantic's own validation.
+        base: class of all configs of the kind; an instance is taken as it is.
+        registry: where the named entry, and its `Config`, is found.
+        tag: the field that names the entry.
         place: where the mapping stands in the run's config, for messages.
 
     Raises:
         ConfigError: if no entry, or an unknown one, is named, or its config refuses the mapping.
     """
-    if cls is not base or isinstance(value, BaseModel):
-        return handler(value)
+    if isinstance(value, base):
+        return value
     if not isinstance(value, dict):
         raise ConfigError(f"{place}: a mapping is wanted, got {value!r}.")
     if not isinstance(value.get(tag), str):
-        raise ConfigError(f"{place}.{tag} is wanted. {did_you_mean('', registry)}")
+        raise ConfigError(f"{place}.{tag}: a value is wanted. {did_you_mean('', registry)}")
     try:
         config = registry.get(value[tag]).Config
     except ConfigError as error:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, SerializeAsAny, model_serializer, model_validator
+from pydantic import Field, model_serializer, model_validator
 
-from clip_har.adaptation import METHODS, ComparisonConfig, MethodConfig
+from clip_har.adaptation import METHODS, AnyMethodConfig, ComparisonConfig, MethodConfig, parse_method_config
 from clip_har.component import ComponentConfig, validated
-from clip_har.data.sources import SourceConfig
+from clip_har.data.sources import AnySourceConfig
 from clip_har.data.splits import SplitConfig
 from clip_har.data.validation import ValidationConfig
 from clip_har.errors import ConfigError, did_you_mean
@@ -35,7 +35,7 @@ class AdaptationSection(ComponentConfig):
 
     methods: tuple[str, ...] = Field(min_length=1, description="Candidates to fit, in order.")
     comparison: ComparisonConfig = Field(ComparisonConfig(), description="How they are compared.")
-    candidates: dict[str, SerializeAsAny[MethodConfig]] = Field({}, description="Config of each candidate.")
+    candidates: dict[str, AnyMethodConfig] = Field({}, description="Config of each candidate.")
 
     @model_validator(mode="before")
     @classmethod
@@ -83,7 +83,7 @@ def _method_config(name: str, settings: Any) -> MethodConfig:
             f"adaptation.{name}{'.' + key if key else ''}: there is no adaptation method {method!r}. "
             f"{did_you_mean(str(method), ['methods', 'comparison', *METHODS])}"
         )
-    return validated(METHODS.get(method).Config, {**settings, "method": method}, f"adaptation.{name}")
+    return parse_method_config({**settings, "method": method}, f"adaptation.{name}")
 
 
 class RunConfig(ComponentConfig):
@@ -91,7 +91,7 @@ class RunConfig(ComponentConfig):
 
     seed: int = Field(0, ge=0, lt=2**31, description="Of everything random in training.")
     paths: PathsConfig = Field(PathsConfig(), description="Where things are kept.")
-    data: SerializeAsAny[SourceConfig] = Field(description="Where photographs and labels come from.")
+    data: AnySourceConfig = Field(description="Where photographs and labels come from.")
     validation: ValidationConfig = Field(ValidationConfig(), description="What a photograph must be.")
     splits: SplitConfig = Field(SplitConfig(), description="Shares of the splits.")
     model: ModelConfig = Field(description="The backbone.")

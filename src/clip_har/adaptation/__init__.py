@@ -5,8 +5,12 @@ To add one: subclass `AdaptationMethod` with a `Config`, and name it in `METHODS
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
 from clip_har.adaptation.base import AdaptationMethod, ComparisonConfig, MethodConfig
-from clip_har.component import Registry
+from clip_har.component import Registry, parse_tagged
 
 METHODS: Registry[AdaptationMethod] = Registry(
     "adaptation method",
@@ -17,4 +21,21 @@ METHODS: Registry[AdaptationMethod] = Registry(
     },
 )
 
-__all__ = ["METHODS", "AdaptationMethod", "ComparisonConfig", "MethodConfig"]
+
+
+def parse_method_config(value: Any, place: str = "adaptation") -> MethodConfig:
+    """A mapping for a method of any kind → the config of the method that it names.
+
+    Args:
+        place: where the mapping stands in the run's config, for messages.
+
+    Raises:
+        ConfigError: naming the key and what would be right.
+    """
+    return parse_tagged(MethodConfig, METHODS, "method", value, place)
+
+
+# As for data sources: the union with dict makes ZenML hand the parameter on as it is.
+AnyMethodConfig = Annotated[SerializeAsAny[MethodConfig] | dict, BeforeValidator(parse_method_config)]
+
+__all__ = ["METHODS", "AdaptationMethod", "AnyMethodConfig", "ComparisonConfig", "MethodConfig", "parse_method_config"]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field
 
-from clip_har.component import ComponentConfig, dispatch
+from clip_har.component import Artifact, ComponentConfig
 from clip_har.data.manifest import Manifest
 from clip_har.hashing import sha256_arrays, sha256_folder, sha256_json
 from clip_har.models.backbone import ComputeConfig
@@ -32,14 +32,6 @@ class MethodConfig(ComponentConfig):
     """Base of the methods' configs; `method` names which one it is."""
 
     method: str = Field(description="Name of the adaptation method.")
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _of_the_named_method(cls, value: Any, handler: ModelWrapValidatorHandler) -> MethodConfig:
-        """A mapping for any method becomes the config of the method that it names."""
-        from clip_har.adaptation import METHODS
-
-        return dispatch(cls, MethodConfig, METHODS, "method", value, handler, "adaptation")
 
 
 class ComparisonConfig(ComponentConfig):
@@ -100,7 +92,7 @@ class AdaptationContext:
 
 
 @dataclass(frozen=True)
-class AdaptedModel:
+class AdaptedModel(Artifact):
     """What a method leaves: an image encoder, a class head, and how it came to them.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clip_har.component import Artifact
 from clip_har.errors import DataError, did_you_mean
 from clip_har.hashing import sha256_json
 from clip_har.storage import write_atomic
@@ -24,7 +25,7 @@ _NOT_CONTENT = ("data_revision",)
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Artifact):
     """A validated data set.
 
     Attributes:

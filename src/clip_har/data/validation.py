@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from clip_har.component import ComponentConfig
+from clip_har.component import Artifact, ComponentConfig
 from clip_har.data.duplicates import close_pairs, groups_of, perceptual_hash, verified_pairs
+from clip_har.data.image import REASONS as IMAGE_REASONS
 from clip_har.data.image import ImageLimits, PixelBudget, decode_image, read_image_bytes
 from clip_har.data.manifest import COLUMNS, Manifest
 from clip_har.data.sources import DataSource, SourceRecord
@@ -25,16 +26,10 @@ from clip_har.storage import write_atomic, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-REASONS = {
-    "missing_file": "listed, but there is no such file",
+REASONS = IMAGE_REASONS | {
     "outside_data_folder": "the listed path leaves the data folder",
     "missing_label": "no label",
     "unknown_label": "the label is not one of the classes",
-    "empty_file": "zero bytes",
-    "too_many_bytes": "larger than allowed",
-    "not_an_image": "not an image of an allowed format",
-    "too_many_pixels": "more pixels than allowed (judged from the header)",
-    "truncated": "ends too early or is damaged",
     "too_small": "a side is shorter than the smallest allowed",
     "exact_duplicate": "the same bytes as another accepted file",
     "label_conflict": "the same bytes are listed with different labels",
@@ -57,7 +52,7 @@ class ValidationConfig(ComponentConfig):
 
 
 @dataclass(frozen=True)
-class ValidationReport:
+class ValidationReport(Artifact):
     """What validation found: accepted + rejected = found, always.
 
     Attributes:
@@ -116,6 +111,20 @@ class ValidationReport:
         summary = json.loads((folder / "summary.json").read_text())
         tables = [pd.read_parquet(folder / f"{name}.parquet") for name in ("rejections", "near_duplicates")]
         return cls(summary["found"], summary["accepted"], *tables)
+
+    def to_html(self) -> str:
+        """The report as a plain page: counts, reasons in words, and every rejected sample."""
+        import pandas as pd
+
+        reasons = [(reason, number, REASONS.get(reason, "")) for reason, number in self.reasons.items()]
+        tables = [
+            ("Reasons", pd.DataFrame(reasons, columns=["reason", "samples", "meaning"])),
+            ("Rejected", self.rejections),
+            ("Nearly the same picture (kept, in one split)", self.near_duplicates),
+        ]
+        parts = [f"<p>{self.found} found, {self.accepted} accepted, {len(self.rejections)} rejected.</p>"]
+        parts += [f"<h3>{title}</h3>{table.to_html(index=False, border=0)}" for title, table in tables if len(table)]
+        return "\n".join(parts)
 
     @property
     def content_hash(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
-from clip_har.data.image import decode_image
+from clip_har.data.image import ImageLimits, decode_image
 from clip_har.data.manifest import Manifest
+from clip_har.errors import DataError, did_you_mean
 from clip_har.evaluation.metrics import (
     Estimate,
     confusion_matrix,
@@ -23,7 +24,13 @@ from clip_har.evaluation.metrics import (
     precision_recall_curve,
     reliability,
 )
+from clip_har.inference.predictor import Predictor
+from clip_har.models.backbone import ComputeConfig
+from clip_har.models.bundle import ModelBundle
+from clip_har.models.embeddings import EmbeddingSet, embed_manifest
+from clip_har.models.head import ClassHead, softmax
 
+ZERO_SHOT = "zero_shot"
 _THUMBNAIL = 200
 
 
@@ -148,6 +155,70 @@ def evaluate(
         right=_examples(manifest, probabilities, np.flatnonzero(correct), config.examples),
         wrong=_examples(manifest, probabilities, np.flatnonzero(~correct), config.examples),
     )
+
+
+def evaluate_bundle(
+    bundle: ModelBundle,
+    manifest: Manifest,
+    config: EvaluationConfig,
+    compute: ComputeConfig,
+    *,
+    embeddings: EmbeddingSet | None = None,
+    zero_shot: tuple[ClassHead, np.ndarray] | None = None,
+    limits: ImageLimits | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> EvaluationReport:
+    """Measure a bundle on a split of a data set, through the Predictor.
+
+    Args:
+        manifest: the data set, split; its classes must be known to the bundle.
+        embeddings: of the backbone's image encoder: used for the bundle where it has the same, and for zero-shot.
+        zero_shot: the backbone's head and class matrix to compare with; if not given, the bundle's own where its
+            encoders were not changed.
+
+    Raises:
+        DataError: if the data have classes that the bundle does not know.
+    """
+    predictor = Predictor.load(bundle, device=compute.device, batch_size=compute.batch_size, limits=limits)
+    samples = _in_the_order_of(bundle.labels, manifest).split(config.split)
+    if embeddings is not None and embeddings.key == predictor.encoder_key:
+        measured = embeddings.of(samples.ids)
+    else:
+        measured = embed_manifest(
+            samples,
+            predictor.runtime.encode,
+            bundle.info.encoder_hash,
+            predictor.preprocessing,
+            batch_size=compute.batch_size,
+            limits=limits,
+            progress=progress,
+        ).matrix
+    baseline = None
+    if zero_shot is not None and embeddings is not None:
+        baseline = zero_shot[0].score(embeddings.of(samples.ids), zero_shot[1])
+    elif predictor.encoders_unchanged and bundle.info.method != ZERO_SHOT:
+        baseline = predictor.text_head.score(measured, bundle.class_matrix)
+    return evaluate(
+        model_id=bundle.model_id,
+        method=bundle.info.method,
+        manifest=samples,
+        probabilities=predictor.score_embeddings(measured),
+        uncalibrated=softmax(predictor.logits(measured)),
+        temperature=bundle.calibration.temperature,
+        config=config,
+        baseline=None if baseline is None else (ZERO_SHOT, softmax(baseline)),
+    )
+
+
+def _in_the_order_of(labels: tuple[str, ...], manifest: Manifest) -> Manifest:
+    """The same data with a bundle's classes."""
+    strangers = sorted(set(manifest.labels) - set(labels))
+    if strangers:
+        raise DataError(
+            f"The data have classes that the model does not know: {', '.join(strangers)}. "
+            f"{did_you_mean(strangers[0], labels)} Leave them out with data.labels."
+        )
+    return Manifest(manifest.frame, labels, manifest.root)
 
 
 def _examples(manifest: Manifest, probabilities: np.ndarray, chosen: np.ndarray, number: int) -> tuple[Example, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -41,6 +42,16 @@ class Leaderboard(ComponentConfig):
     def winner(self) -> LeaderboardRow:
         """The best candidate."""
         return self.rows[0]
+
+    def figures(self) -> dict[str, Any]:
+        """The figures alone, for `metrics.json`."""
+        return {
+            "winner": self.winner.name,
+            **{
+                row.name: {name: estimate.model_dump() for name, estimate in sorted(row.metrics.items())}
+                for row in self.rows
+            },
+        }
 
 
 class Entry(ComponentConfig):

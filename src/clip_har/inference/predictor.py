@@ -18,8 +18,9 @@ from clip_har.errors import BundleError, ClipHarError, ConfigError, ImageError
 from clip_har.inference.runtimes import RUNTIMES, EncoderRuntime
 from clip_har.models.bundle import ModelBundle
 from clip_har.models.dual_encoder import DualEncoder
+from clip_har.models.embeddings import preprocessing_hash
 from clip_har.models.head import TextHead, softmax
-from clip_har.models.preprocessing import Preprocessor
+from clip_har.models.preprocessing import PreprocessingConfig, Preprocessor
 from clip_har.models.prompts import PromptConfig, check_template
 
 _MATRICES_KEPT = 64
@@ -161,6 +162,27 @@ class Predictor:
         """float32 [n, d] → logits of the bundle's labels before the temperature, float32 [n, c]."""
         return self.bundle.head.score(embeddings, self.bundle.class_matrix)
 
+    @property
+    def preprocessing(self) -> PreprocessingConfig:
+        """What pictures go through before the encoder."""
+        return self._encoder.preprocessing
+
+    @cached_property
+    def encoder_key(self) -> tuple[str, str]:
+        """(encoder hash, preprocessing hash): the key of this model's embeddings."""
+        return self.bundle.info.encoder_hash, preprocessing_hash(self._encoder.preprocessing)
+
+    @cached_property
+    def encoders_unchanged(self) -> bool:
+        """Whether adaptation left both encoders as the backbone's."""
+        ours = f"{self._encoder.image_encoder_hash()}+{self._encoder.text_encoder_hash()}"
+        return ours == self.bundle.info.backbone_hash
+
+    @property
+    def text_head(self) -> TextHead:
+        """The encoders' own scoring of pictures against texts."""
+        return TextHead(self._encoder.logit_scale, self._encoder.logit_bias)
+
     @cached_property
     def _prompts(self) -> PromptConfig:
         stored = self.bundle.prompts
@@ -177,8 +199,7 @@ class Predictor:
             )
         names = tuple(labels) if labels is not None else self.bundle.labels
         matrix = self._class_matrix(names, tuple(templates) if templates is not None else None)
-        head = TextHead(self._encoder.logit_scale, self._encoder.logit_bias)
-        return names, lambda embeddings: softmax(head.score(embeddings, matrix)), False
+        return names, lambda embeddings: softmax(self.text_head.score(embeddings, matrix)), False
 
     def _class_matrix(self, labels: tuple[str, ...], templates: tuple[str, ...] | None) -> np.ndarray:
         """Class matrix of a request, cached by its content."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from clip_har.component import ComponentConfig
+from clip_har.component import Artifact, ComponentConfig
 from clip_har.errors import BundleError
 from clip_har.hashing import sha256_file, sha256_json
 from clip_har.models.calibration import Calibration
@@ -71,7 +71,7 @@ class BundleInfo(ComponentConfig):
 
 
 @dataclass(frozen=True)
-class ModelBundle:
+class ModelBundle(Artifact):
     """A bundle on disk.
 
     Attributes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clip_har.component import Artifact
 from clip_har.data.image import ImageLimits
 from clip_har.data.loading import batched, map_ahead
 from clip_har.data.manifest import Manifest
@@ -28,7 +29,7 @@ def preprocessing_hash(config: PreprocessingConfig) -> str:
 
 
 @dataclass(frozen=True)
-class EmbeddingSet:
+class EmbeddingSet(Artifact):
     """Embeddings by sample id.
 
     Attributes:

@@ -5,7 +5,11 @@ To add one: subclass `DataSource` and its `SourceConfig`, and name it in `SOURCE
 
 from __future__ import annotations
 
-from clip_har.component import Registry
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from clip_har.component import Registry, parse_tagged
 from clip_har.data.sources.base import DataSource, SourceConfig, SourceRecord
 
 SOURCES: Registry[DataSource] = Registry(
@@ -18,6 +22,19 @@ SOURCES: Registry[DataSource] = Registry(
 )
 
 
+def parse_source_config(value: Any) -> SourceConfig:
+    """A mapping for a source of any kind → the config of the source that it names.
+
+    Raises:
+        ConfigError: naming the key and what would be right.
+    """
+    return parse_tagged(SourceConfig, SOURCES, "source", value, "data")
+
+
+# The union with dict makes ZenML hand the parameter on as it is; of a plain class it would keep the base's fields only.
+AnySourceConfig = Annotated[SerializeAsAny[SourceConfig] | dict, BeforeValidator(parse_source_config)]
+
+
 def build_source(config: SourceConfig, workspace: str) -> DataSource:
     """The source that a config names.
 
@@ -28,4 +45,4 @@ def build_source(config: SourceConfig, workspace: str) -> DataSource:
     return SOURCES.get(config.source)(config, workspace)
 
 
-__all__ = ["SOURCES", "DataSource", "SourceConfig", "SourceRecord", "build_source"]
+__all__ = ["SOURCES", "AnySourceConfig", "DataSource", "SourceConfig", "SourceRecord", "build_source", "parse_source_config"]

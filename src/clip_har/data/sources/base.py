@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field
 
-from clip_har.component import ComponentConfig, dispatch
+from clip_har.component import ComponentConfig
 from clip_har.errors import DataError
 from clip_har.hashing import sha256_file, sha256_json
 
@@ -26,14 +26,6 @@ class SourceConfig(ComponentConfig):
     labels: tuple[str, ...] | None = Field(
         None, min_length=2, description="The classes, in order. If not given: all labels that occur, sorted."
     )
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _of_the_named_source(cls, value: Any, handler: ModelWrapValidatorHandler) -> SourceConfig:
-        """A mapping for a source of any kind becomes the config of the source that it names."""
-        from clip_har.data.sources import SOURCES
-
-        return dispatch(cls, SourceConfig, SOURCES, "source", value, handler, "data")
 
 
 @dataclass(frozen=True)

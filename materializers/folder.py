@@ -1,0 +1,49 @@
+"""What all materializers share: an artifact is a folder of files."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+from zenml.enums import VisualizationType
+from zenml.io import fileio
+from zenml.materializers.base_materializer import BaseMaterializer
+from zenml.utils.io_utils import copy_dir
+
+
+class FolderMaterializer(BaseMaterializer):
+    """Writes an artifact into a folder and moves the folder to the artifact store, wherever that is."""
+
+    SKIP_REGISTRATION = True
+
+    @abstractmethod
+    def write(self, data: Any, folder: Path) -> None:
+        """Write the artifact's files into a folder."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> Any:
+        """Make the artifact from its files; the folder stays until the step ends."""
+
+    def save(self, data: Any) -> None:
+        if os.path.isdir(self.uri):
+            self.write(data, Path(self.uri))
+            return
+        with self.get_temporary_directory(delete_at_exit=True) as folder:
+            self.write(data, Path(folder))
+            copy_dir(folder, self.uri)
+
+    def load(self, data_type: type[Any]) -> Any:
+        if os.path.isdir(self.uri):
+            return self.read(Path(self.uri))
+        with self.get_temporary_directory(delete_at_exit=False) as folder:
+            copy_dir(self.uri, folder)
+            return self.read(Path(folder))
+
+    def page(self, name: str, html: str) -> dict[str, VisualizationType]:
+        """Store a page beside the artifact, as its visualisation."""
+        target = os.path.join(self.uri, name)
+        with fileio.open(target, "w") as file:
+            file.write(html)
+        return {target: VisualizationType.HTML}

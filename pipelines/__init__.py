@@ -1,0 +1,6 @@
+"""Pipelines by name. Nothing heavy is imported here: `run.py --help` lists them in a moment."""
+
+PIPELINES = {
+    "train": "validate the data, fit every method, keep the best, measure it, publish a bundle and a report",
+    "evaluate": "measure a bundle on a data set and publish a report",
+}

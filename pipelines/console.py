@@ -1,0 +1,98 @@
+"""What a person sees of a run: a line a step while it works, and a table at its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from clip_har.errors import ClipHarError
+from clip_har.runs import read_record
+
+_STARTED = re.compile(r"Step `?(\S+?)`? has started")
+_FINISHED = re.compile(r"Step `?(\S+?)`? has finished in `?([^`]+?)`?\.$")
+_CACHED = re.compile(r"Using cached version of step `?(\S+?)`?\.$")
+
+
+class StepLines(logging.Filter):
+    """Turns ZenML's talk into a line a step; warnings pass, users' mistakes lose their traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], ClipHarError | KeyboardInterrupt):
+            return False
+        if not record.name.startswith("zenml"):
+            return record.levelno >= logging.WARNING
+        text = record.getMessage()
+        if match := _CACHED.search(text):
+            print(f"  = {match[1]} (cached)", file=sys.stderr, flush=True)
+        elif match := _FINISHED.search(text):
+            print(f"  ✓ {match[1]} ({match[2]})", file=sys.stderr, flush=True)
+        elif match := _STARTED.search(text):
+            print(f"  … {match[1]}", file=sys.stderr, flush=True)
+        return record.levelno >= logging.ERROR
+
+
+def quieten() -> None:
+    """Put the filter on every handler of the root logger; called after ZenML has set up its own."""
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(present, StepLines) for present in handler.filters):
+            handler.addFilter(StepLines())
+
+
+def show_result(folder: Path, seconds: float, config_file: str) -> None:
+    """The table at the end of a run, where things are, and what to type next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    record, metrics = read_record(folder), json.loads((folder / "metrics.json").read_text())
+    times = {step["name"]: step for step in record["steps"]}
+    if record["leaderboard"]:
+        table = Table(title="Methods on the validation split", title_justify="left", title_style="bold")
+        for column in ("method", "accuracy", "95 % interval", "macro F1", "time"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for number, name in enumerate(record["leaderboard"]):
+            row = metrics["validation"][name]
+            step = times.get(f"adapt_{name}", {"seconds": 0.0, "status": ""})
+            took = "cached" if step["status"] == "cached" else f"{step['seconds']:.1f} s"
+            style = "bold" if number == 0 else None
+            table.add_row(
+                name,
+                _percent(row["accuracy"]),
+                _interval(row["accuracy"]),
+                _percent(row["macro_f1"]),
+                took,
+                style=style,
+            )
+        console.print(table)
+    split, figures = _measured(metrics)
+    console.print(
+        f"\n[bold]{record['method']}[/bold] on {figures['samples']} photographs of the {split} split: "
+        f"accuracy [bold]{_percent(figures['accuracy'])}[/bold] ({_interval(figures['accuracy'])}), "
+        f"macro F1 {_percent(figures['macro_f1'])}; the run took {seconds:.0f} s."
+    )
+    shown = Path("outputs/latest") if Path("outputs/latest").resolve() == folder.resolve() else folder
+    console.print(f"  bundle  {folder / 'bundle'}\n  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print("\nNext:", highlight=False)
+    for command, purpose in (
+        (f"open {shown / 'report.html'}", "look at the report"),
+        (f"python run.py --pipeline evaluate --config {config_file}", "measure the bundle again, or on other data"),
+        (f"python run.py --pipeline train --config {config_file} --dry-run", "see everything that can be set"),
+    ):
+        console.print(f"  {command}  [dim]# {purpose}[/dim]", highlight=False, soft_wrap=True)
+
+
+def _measured(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    split = next(key for key in metrics if isinstance(metrics[key], dict) and "split" in metrics[key])
+    return split, metrics[split]
+
+
+def _percent(estimate: dict[str, float]) -> str:
+    return f"{100 * estimate['value']:.1f} %"
+
+
+def _interval(estimate: dict[str, float]) -> str:
+    return f"{100 * estimate['low']:.1f} to {100 * estimate['high']:.1f}"

@@ -1,0 +1,68 @@
+"""Run a pipeline on a stack: check, prepare, activate, run, show."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+
+from clip_har.config import RunConfig
+from pipelines import console
+from pipelines.checks import check
+
+_QUIET = {
+    "ZENML_ANALYTICS_OPT_IN": "false",
+    "ZENML_AUTO_OPEN_DASHBOARD": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, cache: bool = True) -> Path:
+    """Run a pipeline and show what came of it.
+
+    Args:
+        config_file: as the user named it, for what to type next.
+        cache: whether steps may be taken from earlier runs.
+
+    Returns:
+        The folder that the run published.
+
+    Raises:
+        ClipHarError: for a mistake of the user's, whether found before or during the run.
+    """
+    started = time.perf_counter()
+    check(pipeline, config)
+    workspace, outputs = Path(config.paths.workspace).absolute(), Path(config.paths.outputs).absolute()
+    prepare_environment(workspace, config.compute.threads)
+    from zenml.utils import source_utils
+
+    from stacks.register import activate
+
+    source_utils.set_custom_source_root(str(Path(__file__).parents[1]))
+    console.quieten()
+    activate(stack)
+    print(f"{pipeline} on the stack {stack}:", file=sys.stderr)
+    module = importlib.import_module(f"pipelines.{pipeline}")
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{pipeline}_{uuid.uuid4().hex[:4]}"
+    run = getattr(module, pipeline).with_options(run_name=name, enable_cache=cache)
+    response = run(config=config, workspace=str(workspace), outputs=str(outputs), settings=config.to_yaml())
+    folder = Path(response.steps["publish_run"].outputs["published"][0].load())
+    console.show_result(folder, time.perf_counter() - started, config_file)
+    return folder
+
+
+def prepare_environment(workspace: Path, threads: int | None = None) -> None:
+    """Set what ZenML, MLflow and torch read from the environment; what the user has set stays."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("ZENML_CONFIG_PATH", str(workspace / "zenml"))
+    os.environ["CLIP_HAR_WORKSPACE"] = str(workspace)
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    workspace.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+"""Run a pipeline of clip-har. `python run.py --help` says how."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipelines import PIPELINES
+
+_PROJECT = Path(__file__).parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, compose the config, call one pipeline; the exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    options = _parse(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    from clip_har.errors import ClipHarError, ConfigError, did_you_mean
+
+    try:
+        from clip_har.config import load_config
+
+        if options.pipeline not in PIPELINES:
+            raise ConfigError(
+                f"--pipeline: there is no pipeline {options.pipeline!r}. {did_you_mean(options.pipeline, PIPELINES)}"
+            )
+        config = load_config(options.config, options.set)
+        if options.dry_run:
+            return _show_plan(options.pipeline, config)
+        from pipelines.launch import launch
+
+        launch(options.pipeline, config, options.stack, str(options.config), cache=not options.no_cache)
+        return 0
+    except ClipHarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _show_plan(pipeline: str, config) -> int:
+    import importlib
+
+    print(config.to_yaml(), end="")
+    print(f"# steps of {pipeline}: {', '.join(importlib.import_module(f'pipelines.{pipeline}').plan(config))}")
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    listed = "\n".join(f"  {name:10} {purpose}" for name, purpose in PIPELINES.items())
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Recognise human actions in images with CLIP: train, evaluate and serve.",
+        epilog=f"pipelines:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--pipeline", required=True, metavar="NAME", help="which pipeline to run (below)")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=_PROJECT / "configs" / "sample.yaml",
+        metavar="FILE",
+        help="default: configs/sample.yaml",
+    )
+    parser.add_argument(
+        "--stack", default="local", metavar="NAME", help="which stack of stacks/ to run on (default: local)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value, like seed=1 or data.path=photos; repeatable",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="run every step, whatever earlier runs left")
+    parser.add_argument("--dry-run", action="store_true", help="print the composed config and the steps, and stop")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What a run ran on: packages, processor, GPU, Git revision. For records, never for decisions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("clip-har", "numpy", "pillow", "scikit-learn", "torch", "transformers", "peft", "onnxruntime", "zenml")
+
+
+def describe_environment(project: Path | None = None) -> dict[str, Any]:
+    """Facts as JSON: Python, platform, cores, package versions, GPU, Git revision of `project`."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpu": _gpu(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "git_revision": git_revision(project or Path.cwd()),
+    }
+
+
+def git_revision(folder: Path) -> str | None:
+    """The commit that a folder is at, with "+changes" if files differ from it; None outside Git."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _gpu() -> str | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None

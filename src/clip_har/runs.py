@@ -1,0 +1,69 @@
+"""What a run leaves for people: `outputs/<run>/` with `bundle/`, `report.html`, `metrics.json` and `run.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from clip_har.errors import DataError
+from clip_har.models.bundle import ModelBundle
+from clip_har.storage import new_folder, point_link, write_atomic, write_json
+
+LATEST = "latest"
+
+
+def publish(
+    outputs: str | Path, name: str, *, bundle: ModelBundle, report: str, metrics: dict[str, Any], record: dict[str, Any]
+) -> Path:
+    """Publish a run whole or not at all, and point `outputs/latest` at it.
+
+    Args:
+        name: the run's name; a second run of the same name gets a number.
+        report: HTML.
+        metrics: for `metrics.json`: figures only, no times and no ids, so that equal runs give equal bytes.
+        record: for `run.json`: times, ids, environment, config.
+
+    Returns:
+        The run's folder.
+    """
+    outputs = Path(outputs)
+    target = outputs / name
+    number = 2
+    while target.exists():
+        target = outputs / f"{name}-{number}"
+        number += 1
+    with new_folder(target) as folder:
+        _copy_bundle(bundle.path, folder / "bundle", link=bundle.path.resolve().is_relative_to(outputs.resolve()))
+        write_atomic(folder / "report.html", report)
+        write_json(folder / "metrics.json", metrics)
+        write_json(folder / "run.json", record | {"run": target.name})
+    point_link(outputs / LATEST, target)
+    return target
+
+
+def _copy_bundle(source: Path, target: Path, *, link: bool) -> None:
+    """Copy a bundle; one that was published before is linked file by file, since its core never changes."""
+    shutil.copytree(source, target, copy_function=os.link if link else shutil.copy2)
+
+
+def latest_bundle(outputs: str | Path) -> Path:
+    """The bundle of the newest run.
+
+    Raises:
+        DataError: if there is none.
+    """
+    found = Path(outputs) / LATEST / "bundle"
+    if not found.is_dir():
+        raise DataError(
+            f"There is no bundle yet: {found} does not exist. Train one first (python run.py --pipeline train), or name "
+            "one with --set bundle=FOLDER."
+        )
+    return found.resolve()
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The `run.json` of a published run."""
+    return json.loads((Path(folder) / "run.json").read_text())

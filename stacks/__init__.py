@@ -1,0 +1,1 @@
+"""ZenML stacks: one YAML file each, registered on first use, swapped by name."""

@@ -1,0 +1,1 @@
+"""ZenML steps by stage: one step, one file, one verb. The work is in the library."""

@@ -1,0 +1,79 @@
+"""Step: publish what the run found, for people and for trackers. Never cached: nothing else has side effects."""
+
+from pathlib import Path
+from typing import Annotated
+
+from zenml import step
+
+from clip_har.adaptation.base import AdaptedModel
+from clip_har.data.fingerprint import DataFingerprint
+from clip_har.data.manifest import SPLITS, Manifest
+from clip_har.data.validation import ValidationReport
+from clip_har.environment import describe_environment
+from clip_har.evaluation.evaluate import EvaluationReport
+from clip_har.evaluation.leaderboard import Leaderboard
+from clip_har.evaluation.report import render_report
+from clip_har.models.bundle import ModelBundle
+from clip_har.runs import publish
+from clip_har.tracking.record import record_run
+from stacks.tracking import active_tracker
+from steps.timing import describe_current_run
+
+
+@step(enable_cache=False)
+def publish_run(
+    bundle: ModelBundle,
+    evaluation: EvaluationReport,
+    manifest: Manifest,
+    validation_report: ValidationReport,
+    fingerprint: DataFingerprint,
+    outputs: str,
+    settings: str,
+    leaderboard: Leaderboard | None = None,
+    candidates: list[AdaptedModel] | None = None,
+) -> Annotated[str, "published"]:
+    """Write `outputs/<run>/` and record the run with the stack's tracker.
+
+    Args:
+        settings: the composed configuration as YAML, to be written down.
+    """
+    run = describe_current_run()
+    environment = describe_environment(Path(__file__).parents[2])
+    histories = {candidate.name: candidate.history for candidate in candidates or ()}
+    counts = manifest.counts()
+    facts = {
+        "Run": run["name"],
+        "Backbone": bundle.info.backbone,
+        "Data": f"{bundle.info.data_revision} ({len(manifest)} photographs)",
+        "Other labels": f"{bundle.info.open_vocabulary.word}: {bundle.info.open_vocabulary.basis}",
+        "Git revision": environment["git_revision"] or "not in Git",
+        "Machine": f"{environment['processor']}, {environment['cores']} cores, {environment['gpu'] or 'no GPU'}",
+        "Packages": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
+    }
+    report = render_report(
+        evaluation,
+        leaderboard=leaderboard,
+        histories=histories,
+        data={
+            "splits": SPLITS,
+            "counts": [(label, [int(number) for number in numbers]) for label, numbers in counts.iterrows()],
+            "validation": validation_report.summary(),
+        },
+        run={"steps": run["steps"], "facts": facts, "config": settings},
+    )
+    metrics = {evaluation.split: evaluation.figures(), "data": validation_report.summary()}
+    if leaderboard is not None:
+        metrics["validation"] = leaderboard.figures()
+    record = {
+        **run,
+        "model_id": bundle.model_id,
+        "method": bundle.info.method,
+        "data_hash": bundle.info.data_hash,
+        "code_hash": fingerprint.code_hash,
+        "environment": environment,
+        "settings": settings,
+        "leaderboard": [row.name for row in leaderboard.rows] if leaderboard else None,
+    }
+    folder = publish(outputs, run["name"], bundle=bundle, report=report, metrics=metrics, record=record)
+    record_run(active_tracker, folder, settings, histories)
+    return str(folder)

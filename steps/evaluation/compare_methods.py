@@ -1,0 +1,29 @@
+"""Step: rank the candidates on the validation split."""
+
+from typing import Annotated
+
+from zenml import step
+
+from clip_har.adaptation.base import AdaptedModel, ComparisonConfig
+from clip_har.data.manifest import Manifest
+from clip_har.evaluation.leaderboard import Entry, Leaderboard, compare
+from materializers import LeaderboardMaterializer
+
+
+@step(output_materializers=LeaderboardMaterializer)
+def compare_methods(
+    candidates: list[AdaptedModel], manifest: Manifest, comparison: ComparisonConfig
+) -> Annotated[Leaderboard, "leaderboard"]:
+    """The leaderboard, the best first."""
+    entries = [
+        Entry(
+            name=candidate.name,
+            method=candidate.method,
+            logits=candidate.validation_logits,
+            trained_parameters=candidate.trained_parameters,
+            open_vocabulary=candidate.open_vocabulary.word,
+            remarks=tuple(candidate.remarks),
+        )
+        for candidate in candidates
+    ]
+    return compare(entries, manifest.split("validation").label_indices, select_by=comparison.select_by)
