@@ -7,16 +7,25 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
+from zenml.config.source import Source, SourceType
 from zenml.enums import VisualizationType
 from zenml.io import fileio
 from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.utils.io_utils import copy_dir
+from zenml.utils.source_utils import ZENML_SOURCE_ATTRIBUTE_NAME
 
 
 class FolderMaterializer(BaseMaterializer):
     """Writes an artifact into a folder and moves the folder to the artifact store, wherever that is."""
 
     SKIP_REGISTRATION = True
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        # In a checkout ZenML would name the artifacts' classes after their files ("src.clip_har…"), and import all twice.
+        for kind in cls.ASSOCIATED_TYPES:
+            named = Source(module=kind.__module__, attribute=kind.__name__, type=SourceType.UNKNOWN)
+            setattr(kind, ZENML_SOURCE_ATTRIBUTE_NAME, named)
 
     @abstractmethod
     def write(self, data: Any, folder: Path) -> None:

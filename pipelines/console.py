@@ -25,14 +25,18 @@ class StepLines(logging.Filter):
             return False
         if not record.name.startswith("zenml"):
             return record.levelno >= logging.WARNING
-        text = record.getMessage()
+        if not getattr(record, "_is_shown", False):  # ZenML has several handlers, and each asks
+            record._is_shown = True
+            self._show(record.getMessage())
+        return record.levelno >= logging.ERROR
+
+    def _show(self, text: str) -> None:
         if match := _CACHED.search(text):
             print(f"  = {match[1]} (cached)", file=sys.stderr, flush=True)
         elif match := _FINISHED.search(text):
             print(f"  ✓ {match[1]} ({match[2]})", file=sys.stderr, flush=True)
         elif match := _STARTED.search(text):
             print(f"  … {match[1]}", file=sys.stderr, flush=True)
-        return record.levelno >= logging.ERROR
 
 
 def quieten() -> None:

@@ -30,7 +30,7 @@ def publish_run(
     outputs: str,
     settings: str,
     leaderboard: Leaderboard | None = None,
-    candidates: list[AdaptedModel] | None = None,
+    candidates: list[AdaptedModel] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` and record the run with the stack's tracker.
 
@@ -39,7 +39,7 @@ def publish_run(
     """
     run = describe_current_run()
     environment = describe_environment(Path(__file__).parents[2])
-    histories = {candidate.name: candidate.history for candidate in candidates or ()}
+    histories = {candidate.name: candidate.history for candidate in candidates}
     counts = manifest.counts()
     facts = {
         "Run": run["name"],

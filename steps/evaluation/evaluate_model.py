@@ -23,10 +23,10 @@ def evaluate_model(
     compute: ComputeConfig,
     limits: ImageLimits,
     embeddings: EmbeddingSet | None = None,
-    candidates: list[AdaptedModel] | None = None,
+    candidates: list[AdaptedModel] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
 ) -> Annotated[EvaluationReport, "evaluation"]:
     """The report as data; embeddings are used where the bundle's image encoder made them."""
-    untrained = [candidate for candidate in candidates or () if candidate.method == ZERO_SHOT]
+    untrained = [candidate for candidate in candidates if candidate.method == ZERO_SHOT]
     zero_shot = (
         (untrained[0].head, untrained[0].class_matrix) if untrained and bundle.info.method != ZERO_SHOT else None
     )

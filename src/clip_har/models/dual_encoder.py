@@ -12,6 +12,7 @@ import torch
 
 from clip_har.errors import ModelError
 from clip_har.hashing import sha256_arrays, sha256_json
+from clip_har.memory import keep_freed_memory
 from clip_har.models.backbone import ModelConfig, check_backbone
 from clip_har.models.preprocessing import PreprocessingConfig
 
@@ -96,6 +97,8 @@ class DualEncoder:
 
     def to(self, device: torch.device | str) -> DualEncoder:
         """Move the weights; convolutional towers are laid out channels-last, which halves their time on a CPU."""
+        if torch.device(device).type == "cpu":
+            keep_freed_memory()
         self.model.to(device)
         if self._is_convolutional():
             self.model.to(memory_format=torch.channels_last)

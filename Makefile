@@ -1,0 +1,35 @@
+# `make train` sets up and runs the main job; `make test` sets up and runs the tests. Needs Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/sample.yaml
+READY := $(VENV)/ready
+
+.PHONY: help setup train test test-fast lint bench
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything in its pinned version
+
+# made again when the pins or the requirements change
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu,dev]'
+	touch $@
+
+train: setup ## set up and run the main job (CONFIG=configs/har.yaml for the real thing)
+	$(BIN)/python run.py --pipeline train --config $(CONFIG)
+
+test: setup ## set up and run all tests
+	$(BIN)/python -m pytest
+
+test-fast: setup ## the tests without the slow end-to-end cases
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup ## measure every number of the README and renew docs/benchmarks.md
+	$(BIN)/python benchmarks/all.py

@@ -1,0 +1,106 @@
+"""Running the project's commands as a user does: in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """Both streams, spaces and line breaks made one space, so that wrapping does not matter."""
+        return " ".join((self.out + " " + self.err).split())
+
+
+class Workplace:
+    """A folder to run pipelines in, with a workspace and outputs of its own.
+
+    Args:
+        folder: an empty folder.
+        project: the checkout to run.
+    """
+
+    def __init__(self, folder: Path, project: Path = PROJECT) -> None:
+        self.folder = folder
+        self.project = project
+        self.outputs = folder / "outputs"
+        self.workspace = folder / "workspace"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment for commands: one thread less noise, and no terminal."""
+        return os.environ | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | more
+
+    def command(self, pipeline: str, *arguments: str) -> list[str]:
+        """The command line, as the README has it, run from this folder."""
+        return [sys.executable, str(self.project / "run.py"), "--pipeline", pipeline, *arguments]
+
+    def run(self, pipeline: str, *arguments: str, **environment: str) -> Finished:
+        """Run a pipeline to its end."""
+        done = subprocess.run(
+            self.command(pipeline, *arguments),
+            cwd=self.folder,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def interrupt(self, pipeline: str, *arguments: str, at: str) -> Finished:
+        """Run a pipeline and press Ctrl-C when it says `at`."""
+        process = subprocess.Popen(
+            self.command(pipeline, *arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        seen: list[str] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            seen.append(line)
+            if at in line:
+                time.sleep(0.5)
+                process.send_signal(signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=120)
+        return Finished(process.returncode, out, "".join(seen) + err)
+
+    @property
+    def latest(self) -> Path:
+        """The folder of the newest run."""
+        return (self.outputs / "latest").resolve()
+
+    def record(self) -> dict[str, Any]:
+        """`run.json` of the newest run."""
+        return json.loads((self.latest / "run.json").read_text())
+
+    def metrics(self) -> dict[str, Any]:
+        """`metrics.json` of the newest run."""
+        return json.loads((self.latest / "metrics.json").read_text())
+
+    def statuses(self) -> dict[str, str]:
+        """Name of each step of the newest run → "cached" or "completed"; the last step writes the record itself."""
+        return {step["name"]: step["status"] for step in self.record()["steps"]}
+
+    def ran(self) -> set[str]:
+        """Steps of the newest run that were not taken from earlier ones."""
+        return {name for name, status in self.statuses().items() if status != "cached"}

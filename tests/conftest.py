@@ -1,0 +1,47 @@
+"""What all tests share: no network, quiet libraries, and the real photographs and backbone where they are present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    ZENML_ANALYTICS_OPT_IN="false",
+    ZENML_AUTO_OPEN_DASHBOARD="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="1",
+    TOKENIZERS_PARALLELISM="false",
+    MPLBACKEND="agg",
+)
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+_SHARED = PROJECT.parent / "shared"
+
+
+def _shared(path: str) -> Path:
+    place = _SHARED / path
+    if not place.is_dir():
+        pytest.skip(f"needs ../shared/{path}, which is not on this machine")
+    return place
+
+
+@pytest.fixture(scope="session")
+def har_folder() -> Path:
+    """4,500 labelled photographs in Kaggle's layout."""
+    return _shared("data/har")
+
+
+@pytest.fixture(scope="session")
+def har_dual_encoder() -> Path:
+    """A small real image–text model, `VisionTextDualEncoderModel` with a convolutional image tower."""
+    return _shared("models/har_dual_encoder")
+
+
+@pytest.fixture(scope="session")
+def clip_tokenizer() -> Path:
+    """The vocabulary of OpenAI's CLIP."""
+    return _shared("models/clip_tokenizer")
