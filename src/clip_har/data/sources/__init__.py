@@ -18,6 +18,7 @@ SOURCES: Registry[DataSource] = Registry(
         "csv": "clip_har.data.sources.csv:CsvSource",
         "folder": "clip_har.data.sources.folder:FolderSource",
         "hub": "clip_har.data.sources.hub:HubSource",
+        "samples": "clip_har.data.sources.samples:SamplesSource",
     },
 )
 
@@ -45,4 +46,12 @@ def build_source(config: SourceConfig, workspace: str) -> DataSource:
     return SOURCES.get(config.source)(config, workspace)
 
 
-__all__ = ["SOURCES", "AnySourceConfig", "DataSource", "SourceConfig", "SourceRecord", "build_source", "parse_source_config"]
+__all__ = [
+    "SOURCES",
+    "AnySourceConfig",
+    "DataSource",
+    "SourceConfig",
+    "SourceRecord",
+    "build_source",
+    "parse_source_config",
+]
