@@ -28,7 +28,8 @@ class StepLines(logging.Filter):
         if not getattr(record, "_is_shown", False):  # ZenML has several handlers, and each asks
             record._is_shown = True
             self._show(record.getMessage())
-        return record.levelno >= logging.ERROR
+        # what a step failed of is raised, and shown once, by run.py
+        return record.levelno >= logging.ERROR and not record.getMessage().startswith("Failed to run step")
 
     def _show(self, text: str) -> None:
         if match := _CACHED.search(text):

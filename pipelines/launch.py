@@ -13,6 +13,7 @@ from pathlib import Path
 from clip_har.config import RunConfig
 from pipelines import console
 from pipelines.checks import check
+from pipelines.interrupt import keep_interrupts
 
 _QUIET = {
     "ZENML_ANALYTICS_OPT_IN": "false",
@@ -38,9 +39,11 @@ def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, ca
         ClipHarError: for a mistake of the user's, whether found before or during the run.
     """
     started = time.perf_counter()
+    keep_interrupts()
     check(pipeline, config)
     workspace, outputs = Path(config.paths.workspace).absolute(), Path(config.paths.outputs).absolute()
     prepare_environment(workspace, config.compute.threads)
+    from zenml.exceptions import RunInterruptedException, RunStoppedException
     from zenml.utils import source_utils
 
     from stacks.register import activate
@@ -52,7 +55,10 @@ def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, ca
     module = importlib.import_module(f"pipelines.{pipeline}")
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{pipeline}_{uuid.uuid4().hex[:4]}"
     run = getattr(module, pipeline).with_options(run_name=name, enable_cache=cache)
-    response = run(config=config, workspace=str(workspace), outputs=str(outputs), settings=config.to_yaml())
+    try:
+        response = run(config=config, workspace=str(workspace), outputs=str(outputs), settings=config.to_yaml())
+    except (RunInterruptedException, RunStoppedException):  # ZenML's words for Ctrl-C in a step
+        raise KeyboardInterrupt from None
     folder = Path(response.steps["publish_run"].outputs["published"][0].load())
     console.show_result(folder, time.perf_counter() - started, config_file)
     return folder

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from clip_har.tracking.tracker import Tracker
+from clip_har.tracking import TRACKERS, Tracker
 
 
 def active_tracker() -> Tracker | None:
-    """A tracker for the active stack's experiment tracker, or None if it has none."""
+    """A tracker for the active stack's experiment tracker, or None if it has none.
+
+    Raises:
+        ConfigError: if no tracker is known for the stack's flavor.
+    """
     from zenml.client import Client
 
     component = Client().active_stack.experiment_tracker
     if component is None:
         return None
-    if component.flavor == "mlflow":
-        from clip_har.tracking.mlflow import MlflowTracker
-
-        return MlflowTracker(component.get_tracking_uri())
-    raise NotImplementedError(f"no tracker is known for the experiment tracker flavor {component.flavor!r}")
+    settings = {name: getattr(component.config, name) for name in type(component.config).model_fields}
+    return TRACKERS.get(component.flavor).from_settings(settings)

@@ -31,7 +31,7 @@ def describe_current_run() -> dict[str, Any]:
         "name": run.name,
         "pipeline": run.pipeline.name if run.pipeline else None,
         "run_id": str(run.id),
-        "model_version": context.model.version if context.model else None,
+        "model_version": run.model_version.name if run.model_version else None,
         "started": run.start_time.isoformat() if run.start_time else None,
         "steps": steps,
     }

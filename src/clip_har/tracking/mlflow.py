@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST_PARAM = 500
+EXPERIMENT = "clip-har"
 
 
 class MlflowTracker:
@@ -17,7 +18,7 @@ class MlflowTracker:
         experiment: name of the experiment.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str = "clip-har") -> None:
+    def __init__(self, tracking_uri: str, experiment: str = EXPERIMENT) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
@@ -25,6 +26,11 @@ class MlflowTracker:
         self._uri = tracking_uri
         self._experiment = experiment
         self._run_id: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> MlflowTracker:
+        """The tracker that a stack's settings describe: `tracking_uri`, and `experiment_name` if there is one."""
+        return cls(settings["tracking_uri"], settings.get("experiment_name") or EXPERIMENT)
 
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         from mlflow.entities import Param

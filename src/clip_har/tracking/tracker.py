@@ -13,6 +13,10 @@ logger = logging.getLogger(__name__)
 class Tracker(Protocol):
     """Records one run."""
 
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Tracker:
+        """The tracker that the settings of a stack's component describe."""
+
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Open the run."""
 

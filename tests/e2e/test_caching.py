@@ -1,0 +1,79 @@
+"""ZenML caching is truth: a change of data, config or code reruns what it touches and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.command import Workplace
+from tests.e2e.conftest import TRAIN
+
+pytestmark = pytest.mark.slow
+
+ALWAYS = {"fingerprint_data", "publish_run"}
+AFTER_FITTING = {"compare_methods", "assemble", "evaluate_model"}
+
+
+@pytest.fixture
+def trained(first_run, tmp_path: Path) -> Workplace:
+    """A place of its own in which `train` has run once, with a checkout of its own paths."""
+    place, _ = first_run
+    return place
+
+
+def test_nothing_changed_nothing_reruns(trained: Workplace) -> None:
+    before = trained.metrics()
+    done = trained.run("train", *TRAIN)
+    assert done.code == 0, done.err
+    assert trained.ran() == ALWAYS
+    assert trained.metrics() == before
+    assert "cached" in done.out
+
+
+def test_a_learning_rate_reruns_what_depends_on_it(trained: Workplace) -> None:
+    done = trained.run("train", *TRAIN, "--set", "adaptation.lora.training.learning_rate=0.01")
+    assert done.code == 0, done.err
+    ran = trained.ran()
+    assert "adapt_lora" in ran
+    assert ran - ALWAYS - AFTER_FITTING == {"adapt_lora"}
+
+
+def test_evaluation_settings_rerun_the_evaluation_only(trained: Workplace) -> None:
+    done = trained.run("train", *TRAIN, "--set", "evaluation.resamples=150")
+    assert done.code == 0, done.err
+    assert trained.ran() == ALWAYS | {"evaluate_model"}
+
+
+def test_one_photograph_more_reruns_the_data_and_what_follows(trained: Workplace, tmp_path: Path) -> None:
+    added = trained.folder / "photos" / "running" / "one-more.jpg"
+    shutil.copy(trained.folder / "photos" / "running" / "broken.jpg", added)
+    try:
+        done = trained.run("train", *TRAIN)
+        assert done.code == 0, done.err
+        # the new file is rejected: validation runs again and finds the same accepted photographs, so nothing follows
+        assert trained.ran() == ALWAYS | {"validate_data"}
+        assert trained.metrics()["data"]["rejected"] == 3
+    finally:
+        added.unlink()
+
+
+def test_code_reruns_the_steps_that_use_it(first_run, furnished: Path, project_copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(furnished, tmp_path / "place")
+    place = Workplace(tmp_path / "place", project=project_copy)
+    methods = ("--set", "adaptation.methods=[zero_shot, linear_probe]", "--set", "evaluation.examples=0")
+    source = project_copy / "src" / "clip_har"
+    environment = {"PYTHONPATH": str(project_copy / "src")}
+    assert place.run("train", *TRAIN, *methods, **environment).code == 0
+    assert place.run("train", *TRAIN, *methods, **environment).code == 0
+    assert place.ran() == ALWAYS
+    for file, touched in (
+        (source / "adaptation" / "linear_probe.py", {"adapt_linear_probe"}),
+        (source / "evaluation" / "leaderboard.py", {"compare_methods"}),
+    ):
+        file.write_text(file.read_text() + "\n# changed\n")
+        done = place.run("train", *TRAIN, *methods, **environment)
+        assert done.code == 0, done.err
+        # its artifact comes out the same, so that what follows is still valid
+        assert place.ran() == ALWAYS | touched
