@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipelines import PIPELINES
+from pipelines import CONFIGS, PIPELINES
 
 _PROJECT = Path(__file__).parent
 
@@ -30,12 +30,13 @@ def _run(options: argparse.Namespace) -> int:
             raise ConfigError(
                 f"--pipeline: there is no pipeline {options.pipeline!r}. {did_you_mean(options.pipeline, PIPELINES)}"
             )
-        config = load_config(options.config, options.set)
+        file = options.config or _PROJECT / "configs" / CONFIGS[options.pipeline]
+        config = load_config(file, options.set)
         if options.dry_run:
             return _show_plan(options.pipeline, config)
         from pipelines.launch import launch
 
-        launch(options.pipeline, config, options.stack, str(options.config), cache=not options.no_cache)
+        launch(options.pipeline, config, options.stack, str(file), cache=not options.no_cache)
         return 0
     except ClipHarError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,6 +46,9 @@ def _run(options: argparse.Namespace) -> int:
 def _show_plan(pipeline: str, config) -> int:
     import importlib
 
+    from pipelines.checks import check_sections
+
+    check_sections(pipeline, config)
     print(config.to_yaml(), end="")
     print(f"# steps of {pipeline}: {', '.join(importlib.import_module(f'pipelines.{pipeline}').plan(config))}")
     return 0
@@ -62,9 +66,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--config",
         type=Path,
-        default=_PROJECT / "configs" / "sample.yaml",
         metavar="FILE",
-        help="default: configs/sample.yaml",
+        help="default: configs/sample.yaml (for pretrain: configs/pretrain.yaml)",
     )
     parser.add_argument(
         "--stack", default="local", metavar="NAME", help="which stack of stacks/ to run on (default: local)"

@@ -3,4 +3,7 @@
 PIPELINES = {
     "train": "validate the data, fit every method, keep the best, measure it, publish a bundle and a report",
     "evaluate": "measure a bundle on a data set and publish a report",
+    "pretrain": "make a backbone from pictures and captions, and measure its zero-shot",
 }
+# The configuration of a pipeline if none is named.
+CONFIGS = dict.fromkeys(PIPELINES, "sample.yaml") | {"pretrain": "pretrain.yaml"}

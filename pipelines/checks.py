@@ -1,9 +1,10 @@
 """What can be found wrong in a second, before anything is started."""
 
 from clip_har.config import RunConfig
+from clip_har.data.pairs import build_pair_source
 from clip_har.data.sources import build_source
-from clip_har.errors import BundleError, ConfigError, DataError, did_you_mean
-from clip_har.models.backbone import check_backbone
+from clip_har.errors import BundleError, ConfigError, DataError, ModelError, did_you_mean
+from clip_har.models.backbone import ModelConfig, check_backbone
 from clip_har.models.bundle import ModelBundle
 from clip_har.runs import latest_bundle
 
@@ -14,11 +15,35 @@ def check(pipeline: str, config: RunConfig) -> None:
     Raises:
         ClipHarError: for the first thing that would stop it.
     """
+    check_sections(pipeline, config)
     _check_data(config)
     if pipeline == "evaluate":
         _check_bundle(config)
+    elif pipeline == "pretrain":
+        _check_pretraining(config)
     else:
         check_backbone(config.model)
+
+
+def check_sections(pipeline: str, config: RunConfig) -> None:
+    """Check that the config has the sections that only this pipeline needs.
+
+    Raises:
+        ConfigError: naming what is missing.
+    """
+    for name in {"pretrain": ("pretraining",), "train": ("model", "adaptation")}.get(pipeline, ()):
+        if getattr(config, name) is None:
+            raise ConfigError(f"{name}: the pipeline {pipeline} needs this section, and the configuration has none.")
+
+
+def _check_pretraining(config: RunConfig) -> None:
+    pretraining = config.pretraining
+    build_pair_source(pretraining.pairs, config.paths.workspace).check()
+    if pretraining.backbone is not None:
+        try:
+            check_backbone(ModelConfig(backbone=pretraining.backbone))
+        except ModelError as error:
+            raise ModelError(str(error).replace("model.backbone", "pretraining.backbone", 1)) from None
 
 
 def _check_data(config: RunConfig) -> None:

@@ -54,6 +54,9 @@ def show_result(folder: Path, seconds: float, config_file: str) -> None:
 
     console = Console()
     record, metrics = read_record(folder), json.loads((folder / "metrics.json").read_text())
+    if (folder / "backbone").is_dir():
+        _show_backbone(console, folder, metrics, seconds)
+        return
     times = {step["name"]: step for step in record["steps"]}
     if record["leaderboard"]:
         table = Table(title="Methods on the validation split", title_justify="left", title_style="bold")
@@ -79,14 +82,58 @@ def show_result(folder: Path, seconds: float, config_file: str) -> None:
         f"accuracy [bold]{_percent(figures['accuracy'])}[/bold] ({_interval(figures['accuracy'])}), "
         f"macro F1 {_percent(figures['macro_f1'])}; the run took {seconds:.0f} s."
     )
-    shown = Path("outputs/latest") if Path("outputs/latest").resolve() == folder.resolve() else folder
-    console.print(f"  bundle  {folder / 'bundle'}\n  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print("\nNext:", highlight=False)
-    for command, purpose in (
-        (f"open {shown / 'report.html'}", "look at the report"),
+    _show_next(
+        console,
+        folder,
+        "bundle",
         (f"python run.py --pipeline evaluate --config {config_file}", "measure the bundle again, or on other data"),
         (f"python run.py --pipeline train --config {config_file} --dry-run", "see everything that can be set"),
-    ):
+    )
+
+
+def _show_backbone(console: Any, folder: Path, metrics: dict[str, Any], seconds: float) -> None:
+    """The end of a pretraining: zero-shot on seen and on unseen actions, and how to use the backbone."""
+    from rich.table import Table
+
+    titles = {"all": "all", "seen": "seen in pretraining", "unseen": "never seen"}
+    table = Table(title="Zero-shot with the new backbone", title_justify="left", title_style="bold")
+    for column in ("actions", "photographs", "chance", "accuracy among themselves", "95 % interval", "among all"):
+        table.add_column(column, justify="left" if column == "actions" else "right")
+    for name in (name for name in titles if name in metrics["zero_shot"]["groups"]):
+        group = metrics["zero_shot"]["groups"][name]
+        table.add_row(
+            f"{titles[name]} ({group['classes']})",
+            str(group["samples"]),
+            f"{100 * group['chance']:.1f} %",
+            _percent(group["among_themselves"]),
+            _interval(group["among_themselves"]),
+            _percent(group["among_all"]),
+        )
+    console.print(table)
+    made = metrics["pretraining"]
+    console.print(
+        f"\n{made['steps']:,} steps over {made['trained_on']:,} pictures; retrieval among a batch's pictures "
+        f"{100 * metrics['retrieval']['accuracy']:.1f} %; the run took {seconds:.0f} s.",
+        highlight=False,
+    )
+    shown = _shown(folder)
+    _show_next(
+        console,
+        folder,
+        "backbone",
+        (f"python run.py --pipeline train --set model.backbone={shown / 'backbone'}", "adapt it to photographs"),
+        (f"less {shown / 'backbone' / 'README.md'}", "read its model card"),
+    )
+
+
+def _shown(folder: Path) -> Path:
+    return Path("outputs/latest") if Path("outputs/latest").resolve() == folder.resolve() else folder
+
+
+def _show_next(console: Any, folder: Path, made: str, *commands: tuple[str, str]) -> None:
+    console.print(f"  {made}  {folder / made}\n  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print("\nNext:", highlight=False)
+    for command, purpose in ((f"open {_shown(folder) / 'report.html'}", "look at the report"), *commands):
         console.print(f"  {command}  [dim]# {purpose}[/dim]", highlight=False, soft_wrap=True)
 
 

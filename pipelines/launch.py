@@ -59,7 +59,8 @@ def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, ca
         response = run(config=config, workspace=str(workspace), outputs=str(outputs), settings=config.to_yaml())
     except (RunInterruptedException, RunStoppedException):  # ZenML's words for Ctrl-C in a step
         raise KeyboardInterrupt from None
-    folder = Path(response.steps["publish_run"].outputs["published"][0].load())
+    published = response.steps[module.plan(config)[-1]]  # publishing is the last step of every pipeline
+    folder = Path(published.outputs["published"][0].load())
     console.show_result(folder, time.perf_counter() - started, config_file)
     return folder
 

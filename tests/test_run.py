@@ -68,7 +68,7 @@ MISTAKES = {
     "shares over one": (["--set", "splits.test=0.9"], ["splits"]),
     "template without a place": (["--set", "prompts.single=a photo"], ["prompts.single", "{}"]),
     "override without a value": (["--set", "seed"], ["--set seed", "section.key=value"]),
-    "override below a value": (["--set", "seed.deeper=1"], ["--set seed.deeper=1", "seed is a value"]),
+    "override below a value": (["--set", "data.path.deeper=1"], ["--set data.path.deeper=1", "data.path is a value"]),
     "unknown device": (["--set", "compute.device=gpu"], ["compute.device", "cuda"]),
     "missing data folder": (["--set", "data.path={ground}/photo"], ["data.path", "no folder", "photo"]),
     "data path is a file": (["--set", "data.path={ground}/good.yaml"], ["data.path", "is a file"]),
@@ -182,4 +182,4 @@ def test_every_shipped_config_composes(file: Path) -> None:
     from clip_har.config import load_config
 
     config = load_config(file)
-    assert config.model.backbone
+    assert config.pretraining or config.model.backbone

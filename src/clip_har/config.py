@@ -18,6 +18,7 @@ from clip_har.errors import ConfigError, did_you_mean
 from clip_har.evaluation.evaluate import EvaluationConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.prompts import PromptConfig
+from clip_har.training.pretrain import PretrainingConfig
 
 
 class PathsConfig(ComponentConfig):
@@ -94,14 +95,23 @@ class RunConfig(ComponentConfig):
     data: AnySourceConfig = Field(description="Where photographs and labels come from.")
     validation: ValidationConfig = Field(ValidationConfig(), description="What a photograph must be.")
     splits: SplitConfig = Field(SplitConfig(), description="Shares of the splits.")
-    model: ModelConfig = Field(description="The backbone.")
+    model: ModelConfig | None = Field(None, description="The backbone; not needed to pretrain one.")
     prompts: PromptConfig = Field(PromptConfig(), description="Texts of the classes.")
     compute: ComputeConfig = Field(ComputeConfig(), description="Where encoding and training run.")
-    adaptation: AdaptationSection = Field(description="What is fitted.")
+    adaptation: AdaptationSection | None = Field(None, description="What is fitted; not needed to pretrain.")
+    pretraining: PretrainingConfig | None = Field(None, description="How `pretrain` makes a backbone.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the result is measured.")
     bundle: str | None = Field(
         None, description="Bundle that `evaluate` measures; if not given, the newest that a run published."
     )
+
+    @model_validator(mode="after")
+    def _something_can_be_done(self) -> RunConfig:
+        if self.pretraining is None:
+            missing = [name for name in ("model", "adaptation") if getattr(self, name) is None]
+            if missing:
+                raise ConfigError("\n".join(f"{name}: a value is wanted and none is given." for name in missing))
+        return self
 
     def to_yaml(self) -> str:
         """The composed config as YAML that `load_config` reads again."""

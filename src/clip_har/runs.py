@@ -1,4 +1,4 @@
-"""What a run leaves for people: `outputs/<run>/` with `bundle/`, `report.html`, `metrics.json` and `run.json`."""
+"""What a run leaves for people: `outputs/<run>/` with `bundle/` or `backbone/`, `report.html`, `metrics.json`, `run.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ LATEST = "latest"
 
 
 def publish(
-    outputs: str | Path, name: str, *, bundle: ModelBundle, report: str, metrics: dict[str, Any], record: dict[str, Any]
+    outputs: str | Path,
+    name: str,
+    *,
+    report: str,
+    metrics: dict[str, Any],
+    record: dict[str, Any],
+    bundle: ModelBundle | None = None,
+    backbone: Path | None = None,
+    model_card: str | None = None,
 ) -> Path:
     """Publish a run whole or not at all, and point `outputs/latest` at it.
 
@@ -25,6 +33,9 @@ def publish(
         report: HTML.
         metrics: for `metrics.json`: figures only, no times and no ids, so that equal runs give equal bytes.
         record: for `run.json`: times, ids, environment, config.
+        bundle: becomes `bundle/`.
+        backbone: a Hugging Face folder, which becomes `backbone/`.
+        model_card: its README.md.
 
     Returns:
         The run's folder.
@@ -36,7 +47,11 @@ def publish(
         target = outputs / f"{name}-{number}"
         number += 1
     with new_folder(target) as folder:
-        _copy_bundle(bundle.path, folder / "bundle", link=bundle.path.resolve().is_relative_to(outputs.resolve()))
+        if bundle is not None:
+            _copy_bundle(bundle.path, folder / "bundle", link=bundle.path.resolve().is_relative_to(outputs.resolve()))
+        if backbone is not None:
+            shutil.copytree(backbone, folder / "backbone")
+            write_atomic(folder / "backbone" / "README.md", model_card or "")
         write_atomic(folder / "report.html", report)
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "run.json", record | {"run": target.name})
@@ -50,12 +65,16 @@ def _copy_bundle(source: Path, target: Path, *, link: bool) -> None:
 
 
 def latest_bundle(outputs: str | Path) -> Path:
-    """The bundle of the newest run.
+    """The bundle of the newest run that has one (a run of `pretrain` has none).
 
     Raises:
         DataError: if there is none.
     """
-    found = Path(outputs) / LATEST / "bundle"
+    outputs = Path(outputs)
+    found = outputs / LATEST / "bundle"
+    if not found.is_dir():
+        others = [path for path in outputs.glob("*/bundle") if not path.parent.name.startswith(".")]
+        found = max(others, key=lambda path: path.parent.name, default=found)  # names begin with the time
     if not found.is_dir():
         raise DataError(
             f"There is no bundle yet: {found} does not exist. Train one first (python run.py --pipeline train), or name "

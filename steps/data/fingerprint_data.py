@@ -8,7 +8,7 @@ from zenml import step
 from clip_har.data.fingerprint import DataFingerprint, fingerprint
 from clip_har.data.sources import AnySourceConfig, build_source
 from clip_har.progress import progress
-from materializers import FingerprintMaterializer
+from materializers.fingerprint import FingerprintMaterializer
 
 _PROJECT = Path(__file__).parents[2]
 _CODE = [_PROJECT / name for name in ("src", "steps", "pipelines", "materializers")]

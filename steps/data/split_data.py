@@ -6,7 +6,7 @@ from zenml import step
 
 from clip_har.data.manifest import Manifest
 from clip_har.data.splits import SplitConfig, split_manifest
-from materializers import ManifestMaterializer
+from materializers.manifest import ManifestMaterializer
 
 
 @step(output_materializers=ManifestMaterializer)

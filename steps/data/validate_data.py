@@ -9,7 +9,8 @@ from clip_har.data.manifest import Manifest
 from clip_har.data.sources import AnySourceConfig, build_source
 from clip_har.data.validation import ValidationConfig, ValidationReport, validate
 from clip_har.progress import progress
-from materializers import ManifestMaterializer, ValidationReportMaterializer
+from materializers.manifest import ManifestMaterializer
+from materializers.validation_report import ValidationReportMaterializer
 
 
 @step(

@@ -7,7 +7,7 @@ from zenml import step
 from clip_har.adaptation.base import AdaptedModel, ComparisonConfig
 from clip_har.data.manifest import Manifest
 from clip_har.evaluation.leaderboard import Entry, Leaderboard, compare
-from materializers import LeaderboardMaterializer
+from materializers.leaderboard import LeaderboardMaterializer
 
 
 @step(output_materializers=LeaderboardMaterializer)

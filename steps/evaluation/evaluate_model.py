@@ -12,7 +12,7 @@ from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
 from clip_har.models.embeddings import EmbeddingSet
 from clip_har.progress import progress
-from materializers import EvaluationReportMaterializer
+from materializers.evaluation_report import EvaluationReportMaterializer
 
 
 @step(output_materializers=EvaluationReportMaterializer)

@@ -5,7 +5,7 @@ from typing import Annotated
 from zenml import step
 
 from clip_har.models.bundle import ModelBundle
-from materializers import ModelBundleMaterializer
+from materializers.model_bundle import ModelBundleMaterializer
 
 
 @step(enable_cache=False, output_materializers=ModelBundleMaterializer)

@@ -11,7 +11,7 @@ from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.embeddings import EmbeddingSet
 from clip_har.models.prompts import PromptConfig
 from clip_har.progress import progress
-from materializers import AdaptedModelMaterializer
+from materializers.adapted_model import AdaptedModelMaterializer
 
 
 @step(output_materializers=AdaptedModelMaterializer)

@@ -13,7 +13,7 @@ from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.bundle import ModelBundle
 from clip_har.models.embeddings import EmbeddingSet
 from clip_har.models.prompts import PromptConfig
-from materializers import ModelBundleMaterializer
+from materializers.model_bundle import ModelBundleMaterializer
 from steps.scratch import scratch_folder
 
 

@@ -9,7 +9,7 @@ from clip_har.data.manifest import Manifest
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.embeddings import EmbeddingSet, embed_manifest
 from clip_har.progress import progress
-from materializers import EmbeddingSetMaterializer
+from materializers.embedding_set import EmbeddingSetMaterializer
 
 
 @step(output_materializers=EmbeddingSetMaterializer)

@@ -18,7 +18,7 @@ AFTER_FITTING = {"compare_methods", "assemble", "evaluate_model"}
 
 @pytest.fixture
 def trained(first_run, tmp_path: Path) -> Workplace:
-    """A place of its own in which `train` has run once, with a checkout of its own paths."""
+    """The place in which `train` has run already."""
     place, _ = first_run
     return place
 
@@ -70,7 +70,7 @@ def test_code_reruns_the_steps_that_use_it(first_run, furnished: Path, project_c
     assert place.ran() == ALWAYS
     for file, touched in (
         (source / "adaptation" / "linear_probe.py", {"adapt_linear_probe"}),
-        (source / "evaluation" / "leaderboard.py", {"compare_methods"}),
+        (source / "adaptation" / "assembly.py", {"assemble"}),
     ):
         file.write_text(file.read_text() + "\n# changed\n")
         done = place.run("train", *TRAIN, *methods, **environment)

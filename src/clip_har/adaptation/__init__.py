@@ -22,7 +22,6 @@ METHODS: Registry[AdaptationMethod] = Registry(
 )
 
 
-
 def parse_method_config(value: Any, place: str = "adaptation") -> MethodConfig:
     """A mapping for a method of any kind → the config of the method that it names.
 

@@ -1,7 +1,7 @@
 """Linear probe: multinomial logistic regression on frozen image embeddings.
 
-Radford et al. 2021, section 3.2 and appendix A.3: L-BFGS, the L2 strength chosen on the validation split. The solver
-is scikit-learn's.
+Radford et al. 2021, section 3.2 and appendix A.3: L-BFGS, the L2 strength chosen on the validation split by a coarse
+sweep that is refined around its best. The solver is scikit-learn's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ class LinearProbeConfig(MethodConfig):
         "split is kept.",
     )
     patience: int = Field(2, ge=1, description="Stop the sweep when the log-loss has grown this often in a row.")
+    refinements: int = Field(
+        2, ge=0, description="How often the interval around the best value is halved, with two more values each time."
+    )
     max_iterations: int = Field(1000, ge=1, description="Bound on L-BFGS iterations for each.")
 
 
@@ -45,23 +48,35 @@ class LinearProbe(AdaptationMethod):
         inputs, labels = context.embeddings.of(train.ids).astype(np.float64), train.label_indices
         held_out = context.embeddings.of(validation.ids)
         solver = LogisticRegression(max_iter=self.config.max_iterations, tol=1e-5, warm_start=True)
-        best: tuple[tuple[float, float], LinearHead] | None = None
-        history = []
+        tried: dict[float, tuple[dict[str, float], LinearHead]] = {}
         strengths = sorted(self.config.inverse_strengths)
-        for number, inverse_strength in enumerate(strengths, start=1):
+        step = float(np.median(np.diff(np.log(strengths)))) if len(strengths) > 1 else 0.0
+        refinements = self.config.refinements if step else 0
+
+        def attempt(inverse_strength: float) -> dict[str, float]:
             solver.set_params(C=inverse_strength).fit(inputs, labels)
             head = _head(solver.classes_, solver.coef_, solver.intercept_, len(train.labels))
             scores = validation_scores(head.score(held_out), validation.label_indices)
-            history.append({"inverse_strength": inverse_strength, **scores})
-            context.progress(number, len(strengths), f"C={inverse_strength:g} accuracy={scores['accuracy']:.3f}")
-            rank = (scores["accuracy"], -scores["log_loss"])
-            if best is None or rank > best[0]:
-                best = (rank, head)
-            recent = [row["log_loss"] for row in history[-self.config.patience - 1 :]]
+            tried[inverse_strength] = (scores, head)
+            context.progress(
+                len(tried),
+                len(strengths) + 2 * refinements,
+                f"C={inverse_strength:g} accuracy={scores['accuracy']:.3f}",
+            )
+            return scores
+
+        losses = []
+        for inverse_strength in strengths:
+            losses.append(attempt(inverse_strength)["log_loss"])
+            recent = losses[-self.config.patience - 1 :]
             if len(recent) > self.config.patience and all(a < b for a, b in pairwise(recent)):
                 break
-        assert best is not None
-        head = best[1]
+        for _ in range(refinements):
+            step /= 2
+            best = _best(tried)
+            for factor in (np.exp(-step), np.exp(step)):
+                attempt(float(f"{best * factor:.4g}"))
+        head = tried[_best(tried)][1]
         texts = context.texts("ensemble")
         return AdaptedModel(
             name=name,
@@ -76,8 +91,13 @@ class LinearProbe(AdaptationMethod):
             validation_ids=tuple(validation.ids),
             validation_logits=head.score(held_out),
             trained_parameters=head.weight.size + head.bias.size,
-            history=history,
+            history=[{"inverse_strength": value, **tried[value][0]} for value in sorted(tried)],
         )
+
+
+def _best(tried: dict[float, tuple[dict[str, float], LinearHead]]) -> float:
+    """The strength with the best accuracy; among equals the one with the lower loss."""
+    return max(tried, key=lambda value: (tried[value][0]["accuracy"], -tried[value][0]["log_loss"]))
 
 
 def _head(classes: np.ndarray, weight: np.ndarray, bias: np.ndarray, number_of_classes: int) -> LinearHead:

@@ -7,6 +7,7 @@ dropout and learning rate are the defaults.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -97,10 +98,10 @@ class Lora(AdaptationMethod):
             if not names
         ]
         torch.manual_seed(context.seed)
-        wrapped = get_peft_model(
-            encoder.model,
-            PeftConfig(r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=found),
-        )
+        settings = PeftConfig(r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=found)
+        with warnings.catch_warnings():  # PEFT asks transformers by a name that is going away
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            wrapped = get_peft_model(encoder.model, settings)
         task = _LoraTask(
             context, config, adapts_image=bool(targets.get("image")), adapts_text=bool(targets.get("text"))
         )

@@ -13,13 +13,16 @@ from clip_har.component import ComponentConfig
 
 
 class AugmentationConfig(ComponentConfig):
-    """Random resized crop (Szegedy et al. 2015) and horizontal flip."""
+    """Random resized crop (Szegedy et al. 2015), horizontal flip, and, where asked for, colour."""
 
     crop_scale: tuple[float, float] = Field(
         (0.6, 1.0), description="Share of the picture's area that a crop keeps: from, to. (1, 1) keeps all."
     )
     crop_ratio: tuple[float, float] = Field((0.75, 1.3333), description="Width over height of a crop: from, to.")
     flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
+    jitter: float = Field(
+        0.0, ge=0, lt=1, description="Brightness, contrast and saturation change by factors of up to 1 ± this."
+    )
 
 
 def generator_of(seed: int, sample: str, epoch: int) -> np.random.Generator:
@@ -43,7 +46,19 @@ def augment(
     view = image.resize((width, height), Image.Resampling(resample), box)
     if generator.random() < config.flip:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if config.jitter:
+        return _jittered(np.asarray(view, dtype=np.float32), config.jitter, generator)
     return np.asarray(view)
+
+
+def _jittered(pixels: np.ndarray, amount: float, generator: np.random.Generator) -> np.ndarray:
+    brightness, contrast, saturation = generator.uniform(1 - amount, 1 + amount, 3).astype(np.float32)
+    pixels = pixels * brightness
+    mean = pixels.mean()
+    pixels = mean + contrast * (pixels - mean)
+    grey = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    pixels = grey[:, :, None] + saturation * (pixels - grey[:, :, None])
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def _random_box(

@@ -29,12 +29,19 @@ REASONS = {
     "truncated": "the image ends too early or is damaged",
 }
 
+# In the `info` of a picture that its decoder has reduced: its (width, height) in the file. The reduced size is that over
+# 2, 4 or 8, rounded up, which alone does not say how far the picture reaches into its last column and row.
+REDUCED_FROM = "reduced_from"
+_PILLOW_REFUSES_ABOVE = 178_956_970  # twice PIL.Image.MAX_IMAGE_PIXELS
+
 
 class ImageLimits(ComponentConfig):
     """What is accepted as an image."""
 
     max_bytes: int = Field(50_000_000, gt=0, description="Largest file, in bytes.")
-    max_pixels: int = Field(50_000_000, gt=0, description="Largest width × height, in pixels.")
+    max_pixels: int = Field(
+        50_000_000, gt=0, le=_PILLOW_REFUSES_ABOVE, description="Largest width × height, in pixels."
+    )
     max_pixels_in_flight: int = Field(
         150_000_000, gt=0, description="Pixels being decoded at one time, over all threads; others wait."
     )
@@ -146,6 +153,8 @@ def decode_image(
             if upright.size != opened.size:
                 width, height = height, width
             image = _to_rgb(upright)
+            if max(image.size) < max(width, height):
+                image.info[REDUCED_FROM] = (width, height)
         except MemoryError:
             raise
         except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
@@ -153,12 +162,28 @@ def decode_image(
     return DecodedImage(image=image, format=str(opened.format), width=width, height=height, frames=frames)
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A picture that Pillow has opened → what `decode_image` makes of its file.
+
+    Raises:
+        ImageError: truncated, if its pixels cannot be read.
+    """
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except MemoryError:
+        raise
+    except Exception as error:  # as in decode_image
+        raise ImageError("truncated", f"The image is damaged: {error}.") from error
+
+
 def _open(data: bytes, name: str, limits: ImageLimits) -> Image.Image:
     allowed = ", ".join(limits.formats)
     try:
         opened = Image.open(io.BytesIO(data), formats=limits.formats)
     except Image.DecompressionBombError as error:
-        raise ImageError("too_many_pixels", f"{name}: {error}") from error
+        raise ImageError(
+            "too_many_pixels", f"{name} announces far more pixels than the {limits.max_pixels:,} that are allowed."
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError("not_an_image", f"{name} is not an image of an allowed format ({allowed}).") from error
     except Exception as error:  # as above: damaged headers
@@ -173,7 +198,7 @@ def _open(data: bytes, name: str, limits: ImageLimits) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey_to_rgb(image)

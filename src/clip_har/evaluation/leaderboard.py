@@ -70,7 +70,7 @@ class Entry(ComponentConfig):
 def compare(
     entries: Sequence[Entry], labels: np.ndarray, *, select_by: str, resamples: int = 1000, seed: int = 0
 ) -> Leaderboard:
-    """Rank candidates by a figure on the same samples; among equals, the one with fewer fitted numbers is better.
+    """Rank candidates by a figure on the same samples; among equals, the one with fewer fitted numbers is better, then the first.
 
     Args:
         entries: candidates with logits float [n, c] on the same n samples.
@@ -120,15 +120,23 @@ def _why(rows: list[LeaderboardRow], select_by: str) -> str:
         return f"{sentence} It was the only candidate."
     second = rows[1]
     if second.metrics[select_by].value == figure.value:
-        return f"{sentence} {second.name} equals it with more fitted parameters."
+        reason = "comes later in the list"
+        if second.trained_parameters > winner.trained_parameters:
+            reason = "has more fitted parameters"
+        return f"{sentence} {second.name} equals it, but {reason}."
     gap = second.behind_winner
     assert gap is not None
+    if gap.value > 0:  # the figure that decides is another
+        return (
+            f"{sentence} The next, {second.name}, has a {named} of {second.metrics[select_by].value:.3f}, though it is "
+            f"{100 * gap.value:.1f} points of accuracy ahead (95 % interval {_points(gap.low)} to {_points(gap.high)})."
+        )
     verdict = "more than chance explains" if gap.high < 0 else "which may be chance at this number of photographs"
     return (
-        f"{sentence} The next, {second.name}, is {-100 * gap.value:.1f} points of accuracy behind "
+        f"{sentence} The next, {second.name}, is {abs(100 * gap.value):.1f} points of accuracy behind "
         f"(95 % interval {_points(-gap.high)} to {_points(-gap.low)}), {verdict}."
     )
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}".replace("-", "\u2212")
+    return f"{round(100 * share, 1) + 0.0:.1f}".replace("-", "\u2212")  # + 0.0: no minus before a zero

@@ -137,7 +137,8 @@ def precision_recall_curve(scores: np.ndarray, positive: np.ndarray, points: int
     precision, recall, _ = curve(positive, scores)
     best = np.maximum.accumulate(precision)  # recall falls along the arrays
     grid = np.linspace(0, 1, points)
-    return {"recall": grid.tolist(), "precision": np.interp(grid, recall[::-1], best[::-1]).tolist()}
+    first = np.searchsorted(recall[::-1], grid - 1e-9)
+    return {"recall": grid.tolist(), "precision": best[::-1][first].tolist()}
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> dict:

@@ -45,16 +45,16 @@ def render_report(
     seconds = [step["seconds"] for step in (run or {}).get("steps", ())]
     rows = leaderboard.rows if leaderboard else ()
     baseline = _baseline_rows(evaluation)
-    page = _template("report.html").render(
+    page = template("report.html").render(
         evaluation=evaluation,
         leaderboard=leaderboard,
         figures=[(title, evaluation.metrics[name]) for name, title in _SHOWN.items() if name in evaluation.metrics],
         baseline=baseline,
-        baseline_axis=_axis([estimate for _, *pair in baseline for estimate in pair]),
-        leaderboard_axis=_axis([row.metrics["accuracy"] for row in rows]),
+        baseline_axis=axis_of([estimate for _, *pair in baseline for estimate in pair]),
+        leaderboard_axis=axis_of([row.metrics["accuracy"] for row in rows]),
         headline=_headline(evaluation),
         mixed_up=_mixed_up(evaluation),
-        confusion=_confusion_rows(evaluation),
+        confusion=confusion_rows(evaluation.labels, evaluation.confusion),
         curves=[
             (row["label"], row["average_precision"], sparkline(evaluation.curves[row["label"]]))
             for row in evaluation.per_class
@@ -67,16 +67,16 @@ def render_report(
         run=run,
         slowest=max(seconds, default=0) or 1,
     )
-    return _keep_together(page)
+    return keep_together(page)
 
 
 def render_leaderboard(leaderboard: Leaderboard) -> str:
     """The leaderboard alone, as a page."""
-    axis = _axis([row.metrics["accuracy"] for row in leaderboard.rows])
-    return _keep_together(_template("leaderboard.html").render(leaderboard=leaderboard, axis=axis))
+    axis = axis_of([row.metrics["accuracy"] for row in leaderboard.rows])
+    return keep_together(template("leaderboard.html").render(leaderboard=leaderboard, axis=axis))
 
 
-def _axis(shown: Sequence[Estimate]) -> tuple[float, float]:
+def axis_of(shown: Sequence[Estimate]) -> tuple[float, float]:
     """Ends of a scale on which all intervals fit: multiples of five points."""
     if not shown:
         return 0.0, 1.0
@@ -85,12 +85,13 @@ def _axis(shown: Sequence[Estimate]) -> tuple[float, float]:
     return max(low, 0.0), max(min(high, 1.0), low + 0.05)
 
 
-def _keep_together(page: str) -> str:
+def keep_together(page: str) -> str:
     """No line break between a number and its percent sign."""
     return re.sub(r"(\d) %", "\\1\u202f%", page)
 
 
-def _template(name: str):
+def template(name: str) -> Any:
+    """A page's jinja2 template, with the filters that the pages use."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -147,9 +148,12 @@ def _mixed_up(evaluation: EvaluationReport) -> list[tuple[str, str, int, int]]:
     return sorted(pairs, key=lambda pair: -pair[2] / pair[3])[:4]
 
 
-def _confusion_rows(evaluation: EvaluationReport) -> list[tuple[str, Sequence[tuple[int, float]]]]:
+def confusion_rows(
+    labels: Sequence[str], confusion: Sequence[Sequence[int]]
+) -> list[tuple[str, list[tuple[int, float]]]]:
+    """For each true class its counts and their shares of the row."""
     rows = []
-    for label, counts in zip(evaluation.labels, evaluation.confusion, strict=True):
+    for label, counts in zip(labels, confusion, strict=True):
         total = sum(counts) or 1
         rows.append((label, [(count, count / total) for count in counts]))
     return rows

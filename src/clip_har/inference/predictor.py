@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from clip_har.data.loading import batched, map_ahead
 from clip_har.errors import BundleError, ClipHarError, ConfigError, ImageError
 from clip_har.inference.runtimes import RUNTIMES, EncoderRuntime
 from clip_har.models.bundle import ModelBundle
-from clip_har.models.dual_encoder import DualEncoder
 from clip_har.models.embeddings import preprocessing_hash
 from clip_har.models.head import TextHead, softmax
 from clip_har.models.preprocessing import PreprocessingConfig, Preprocessor
 from clip_har.models.prompts import PromptConfig, check_template
+
+if TYPE_CHECKING:
+    from clip_har.models.dual_encoder import DualEncoder
 
 _MATRICES_KEPT = 64
 

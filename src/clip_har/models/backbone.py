@@ -13,17 +13,22 @@ from clip_har.component import ComponentConfig
 from clip_har.errors import ModelError
 
 _NEEDED = ("config.json", "preprocessor_config.json")
+# Backbones that come with the package, by the names of their folders in assets/.
+PACKAGED = {"tiny-clip": "tiny_clip"}
 
 
 class ModelConfig(ComponentConfig):
     """The pretrained dual encoder that everything starts from."""
 
-    backbone: str = Field(description="Folder or Hub id of a transformers dual encoder (CLIP, SigLIP, AltCLIP, …).")
+    backbone: str = Field(
+        description="Folder or Hub id of a transformers dual encoder (CLIP, SigLIP, AltCLIP, …), or tiny-clip, which "
+        "comes with the package."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit on the Hub.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Type that weights load as.")
     decoder_reduction: bool = Field(
         False,
-        description="Let the decoder reduce JPEGs of at least four times the input size: faster on large photographs, "
+        description="Let the decoder reduce JPEGs of at least five times the input size: faster on large photographs, "
         "embeddings equal to a cosine of 0.999.",
     )
 
@@ -43,6 +48,13 @@ class ComputeConfig(ComponentConfig):
         return value
 
 
+def location(backbone: str) -> str:
+    """Where a backbone is: its folder or its id on the Hub. A folder of the same name goes before a packaged one."""
+    if backbone in PACKAGED and not Path(backbone).exists():
+        return str(Path(__file__).parents[1] / "assets" / PACKAGED[backbone])
+    return backbone
+
+
 def is_folder(backbone: str) -> bool:
     """Whether a backbone's name means a folder here rather than an id on the Hub."""
     return Path(backbone).exists() or backbone.startswith((".", "/", "~")) or backbone.count("/") != 1
@@ -54,8 +66,9 @@ def check_backbone(config: ModelConfig) -> None:
     Raises:
         ModelError: if a folder is missing or lacks a file, or the Hub does not have (or cannot give) the id.
     """
-    if is_folder(config.backbone):
-        _check_folder(Path(config.backbone))
+    place = location(config.backbone)
+    if is_folder(place):
+        _check_folder(Path(place))
     else:
         _check_hub(config)
 
@@ -64,7 +77,7 @@ def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ModelError(
             f"model.backbone: there is no folder {str(folder)!r} (looked in {folder.absolute()}); wanted: a folder "
-            "with a Hugging Face model, or an id of the Hub like 'openai/clip-vit-base-patch16'."
+            "with a Hugging Face model, an id of the Hub like 'openai/clip-vit-base-patch16', or 'tiny-clip'."
         )
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:

@@ -201,8 +201,12 @@ class ModelBundle(Artifact):
         with new_folder(made) as folder:
             fill(folder)
             write_json(folder / "attachment.json", {"model_id": self.model_id, "kind": kind})
-        shutil.rmtree(target, ignore_errors=True)
+        replaced = target.with_name(f".{target.name}.old")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if target.exists():
+            target.rename(replaced)
         made.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
         return target
 
 

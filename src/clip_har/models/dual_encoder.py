@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +14,15 @@ import torch
 from clip_har.errors import ModelError
 from clip_har.hashing import sha256_arrays, sha256_json
 from clip_har.memory import keep_freed_memory
-from clip_har.models.backbone import ModelConfig, check_backbone
+from clip_har.models.backbone import ModelConfig, check_backbone, location
 from clip_har.models.preprocessing import PreprocessingConfig
+from clip_har.storage import write_json
 
 if TYPE_CHECKING:
     from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 _TEXT_BATCH = 256
+_ORIGIN = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _SIGLIP_LENGTH = 64  # the length that SigLIP was trained with, and that transformers' own pipeline pads to
 
 
@@ -78,22 +81,23 @@ class DualEncoder:
         """
         check_backbone(config)
         where = resolve_device(device)
+        from safetensors import SafetensorError
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()
         try:
-            model = AutoModel.from_pretrained(
-                config.backbone, revision=config.revision, dtype=getattr(torch, config.dtype)
+            place = location(config.backbone)
+            model, weights = AutoModel.from_pretrained(
+                place, revision=config.revision, dtype=getattr(torch, config.dtype), output_loading_info=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(config.backbone, revision=config.revision)
-            image_processor = AutoImageProcessor.from_pretrained(config.backbone, revision=config.revision)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(place, revision=config.revision)
+            image_processor = AutoImageProcessor.from_pretrained(place, revision=config.revision)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"model.backbone: {config.backbone!r} cannot be loaded: {error}") from error
-        encoder = cls(
-            model, tokenizer, image_processor, config.backbone, decoder_reduction=config.decoder_reduction
-        ).to(where)
-        return encoder
+        encoder = cls(model, tokenizer, image_processor, config.backbone, decoder_reduction=config.decoder_reduction)
+        _require_whole(config.backbone, weights["missing_keys"], tokenizer)
+        return encoder.to(where)
 
     def to(self, device: torch.device | str) -> DualEncoder:
         """Move the weights; convolutional towers are laid out channels-last, which halves their time on a CPU."""
@@ -214,12 +218,36 @@ class DualEncoder:
         self.model.save_pretrained(folder, state_dict=weights)
         self.tokenizer.save_pretrained(folder)
         self.image_processor.save_pretrained(folder)
+        for name in ("config.json", "tokenizer_config.json"):
+            write_json(folder / name, _without_origin(json.loads((folder / name).read_text(encoding="utf-8"))))
 
 
 def _normalised(features: Any) -> torch.Tensor:
     """transformers 5 answers with an object, earlier versions with the tensor itself."""
     tensor = features if isinstance(features, torch.Tensor) else features.pooler_output
     return tensor / tensor.norm(p=2, dim=-1, keepdim=True)
+
+
+def _require_whole(backbone: str, missing_weights: set[str], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse what transformers would make up: random weights, or a tokenizer without words."""
+    if missing_weights:
+        named = ", ".join(sorted(missing_weights)[:3])
+        raise ModelError(
+            f"model.backbone: {backbone!r} cannot be loaded: its weights lack {len(missing_weights)} of the model's "
+            f"arrays ({named}{' …' if len(missing_weights) > 3 else ''})."
+        )
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ModelError(
+            f"model.backbone: {backbone!r} cannot be loaded: its tokenizer has no vocabulary (wanted: tokenizer.json, or "
+            "the tokenizer's own files, like vocab.json and merges.txt)."
+        )
+
+
+def _without_origin(value: Any) -> Any:
+    """JSON without what transformers notes of the machine that a model was loaded on, such as its folders there."""
+    if isinstance(value, dict):
+        return {key: _without_origin(item) for key, item in value.items() if key not in _ORIGIN}
+    return [_without_origin(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Preprocessing: one function with one config, used by training, evaluation, export, serving, batch jobs and the app.
 
-It equals the Hugging Face image processor of the same `preprocessor_config.json` to 2/255 per pixel, and is faster:
-only the part of the picture that survives the centre crop is resized, and scaling and normalising are one step.
+It equals the Hugging Face image processor of the same `preprocessor_config.json` to a rounding of float32, so that
+scores are the same too; scaling and normalising are one step.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from PIL import Image
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
-from clip_har.data.image import DecodedImage, ImageLimits, PixelBudget, decode_image
+from clip_har.data.image import REDUCED_FROM, DecodedImage, ImageLimits, PixelBudget, decode_image, upright_rgb
 from clip_har.errors import ModelError
 
-_REDUCE_TO = 2  # the decoder reduces a JPEG to no less than this many times the target, so from twice that many
+_REDUCE_TO = 2.5  # the decoder reduces a JPEG to no less than this many times the target, so from twice that many
+_LONGEST = 100  # times its width or height that a picture is, beyond which only the part that the crop keeps is resized
 
 
 class PreprocessingConfig(ComponentConfig):
@@ -32,7 +33,7 @@ class PreprocessingConfig(ComponentConfig):
     mean: tuple[float, float, float] = Field(description="Mean of each channel, after scaling.")
     std: tuple[float, float, float] = Field(description="Standard deviation of each channel, after scaling.")
     decoder_reduction: bool = Field(
-        False, description="Let the decoder reduce JPEGs of at least four times the target (faster, not bit-equal)."
+        False, description="Let the decoder reduce JPEGs of at least five times the target (faster, not bit-equal)."
     )
 
     @classmethod
@@ -92,7 +93,7 @@ class PreprocessingConfig(ComponentConfig):
         """For `decode_image`: the shorter side that the decoder may reduce to, or None."""
         if not self.decoder_reduction:
             return None
-        return _REDUCE_TO * (self.resize_shortest_edge or max(self.output_size))
+        return math.ceil(_REDUCE_TO * (self.resize_shortest_edge or max(self.output_size)))
 
 
 class Preprocessor:
@@ -130,15 +131,23 @@ class Preprocessor:
         """One picture → uint8 [h, w, 3]."""
         config = self.config
         image = image if image.mode == "RGB" else image.convert("RGB")
-        height, width = self._resized(image.height, image.width)
+        (full_width, full_height), scale = _before_reduction(image)
+        height, width = self._resized(full_height, full_width)
+        extent = (full_width / scale, full_height / scale)
         crop_height, crop_width = config.crop or (height, width)
         top, out_height, above = _kept(height, crop_height)
         left, out_width, before = _kept(width, crop_width)
-        # The same filter positions as resizing all and cropping, without the rows and columns that the crop drops.
-        down, across = image.height / height, image.width / width
-        box = (left * across, top * down, (left + out_width) * across, (top + out_height) * down)
-        box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
-        pixels = np.asarray(image.resize((out_width, out_height), Image.Resampling(config.resample), box))
+        filtering = Image.Resampling(config.resample)
+        if max(height, width) <= _LONGEST * min(height, width):
+            # All of it is resized before the crop: a part alone is rounded otherwise in up to a quarter of its pixels,
+            # which is enough to move a probability by 0.01.
+            pixels = np.asarray(image.resize((width, height), filtering, (0, 0, *extent)))
+            pixels = pixels[top : top + out_height, left : left + out_width]
+        else:  # a strip of one pixel's height would be resized to gigabytes
+            across, down = extent[0] / width, extent[1] / height
+            box = (left * across, top * down, (left + out_width) * across, (top + out_height) * down)
+            box = (*box[:2], min(box[2], image.width), min(box[3], image.height))
+            pixels = np.asarray(image.resize((out_width, out_height), filtering, box))
         if (out_height, out_width) == (crop_height, crop_width):
             return pixels
         canvas = np.zeros((crop_height, crop_width, 3), dtype=np.uint8)
@@ -171,7 +180,7 @@ class Preprocessor:
             ModelError: if an array has another shape or type.
         """
         if isinstance(source, Image.Image):
-            return source
+            return upright_rgb(source)
         if isinstance(source, np.ndarray):
             if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] != 3):
                 raise ModelError(
@@ -189,6 +198,14 @@ class Preprocessor:
             ImageError: as `decode_image`.
         """
         return decode_image(source, limits, reduce_above=self.config.reduce_above, budget=budget)
+
+
+def _before_reduction(image: Image.Image) -> tuple[tuple[int, int], int]:
+    """(width, height) of a picture before its decoder reduced it, and by what it divided them; its own size and 1 else."""
+    full = image.info.get(REDUCED_FROM, image.size)
+    scale = round(full[0] / image.width)
+    reduced = tuple(math.ceil(side / scale) for side in full)
+    return (full, scale) if reduced == image.size else (image.size, 1)  # (cropped or turned since)
 
 
 def _kept(size: int, crop: int) -> tuple[int, int, int]:

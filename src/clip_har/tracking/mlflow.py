@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 _LONGEST_PARAM = 500
+_LONGEST_NAME = 250
 EXPERIMENT = "clip-har"
 
 
@@ -42,7 +44,7 @@ class MlflowTracker:
             identity = self._client.create_experiment(self._experiment, artifact_location=self._artifacts())
         run = self._client.create_run(identity, run_name=name, tags=tags)
         self._run_id = run.info.run_id
-        texts = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+        texts = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in _named(params).items()]
         self._client.log_batch(self._run_id, params=texts)
 
     def _artifacts(self) -> str | None:
@@ -57,7 +59,8 @@ class MlflowTracker:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(self._run_id, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+        metrics = [Metric(key, value, now, step) for key, value in _named(values).items()]
+        self._client.log_batch(self._run_id, metrics=metrics)
 
     def artifact(self, path: Path, folder: str = "") -> None:
         self._client.log_artifact(self._run_id, str(path), folder or None)
@@ -67,3 +70,8 @@ class MlflowTracker:
 
     def link(self) -> str | None:
         return f"mlflow ui --backend-store-uri {self._uri}" if self._uri.startswith("sqlite:") else self._uri
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values under names that MLflow takes; labels are part of them, and may hold anything."""
+    return {re.sub(r"[^\w.\- ]", "_", name)[:_LONGEST_NAME]: value for name, value in values.items()}

@@ -1,4 +1,7 @@
-"""The training loop: AdamW, warm-up and cosine, clipping, autocast, early stopping, and the best state kept."""
+"""The training loop: AdamW, warm-up and cosine, clipping, autocast, early stopping, and the best state kept.
+
+For training from scratch there is Muon too: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ class TrainerConfig(ComponentConfig):
     max_steps: int | None = Field(None, ge=1, description="Bound on optimiser steps, whatever the epochs.")
     batch_size: int = Field(32, ge=1, description="Samples a step.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
+    optimiser: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: Muon for the hidden layers' matrices and AdamW for the rest (pretraining only)."
+    )
+    weight_decay: float = Field(0.01, ge=0, description="The optimiser's weight decay.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's betas.")
     warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
     clip_norm: float | None = Field(1.0, gt=0, description="Bound on the gradient's norm; none if not given.")
@@ -117,6 +123,25 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
+def _optimisers(
+    task: TrainingTask, parameters: list[torch.nn.Parameter], config: TrainerConfig
+) -> list[torch.optim.Optimizer]:
+    import torch
+
+    matrices: list[torch.nn.Parameter] = []
+    if config.optimiser == "muon":
+        if not hasattr(task, "hidden_matrices"):
+            raise TrainingError("training.optimiser: muon is for pretraining only; wanted here: adamw.")
+        matrices = task.hidden_matrices()
+    apart = {id(parameter) for parameter in matrices}
+    rest = [parameter for parameter in parameters if id(parameter) not in apart]
+    shared = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, betas=config.betas, **shared)]
+    if matrices:  # updates as large as AdamW's, so that one learning rate serves both
+        optimisers.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **shared))
+    return optimisers
+
+
 class Trainer:
     """Runs a task on one device.
 
@@ -145,9 +170,7 @@ class Trainer:
         config = self.config
         torch.manual_seed(self.seed)
         parameters = task.parameters()
-        optimiser = torch.optim.AdamW(
-            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=config.betas
-        )
+        optimisers = _optimisers(task, parameters, config)
         per_epoch = math.ceil(task.sample_count / config.batch_size)
         total = min(config.epochs * per_epoch, config.max_steps or math.inf)
         every = min(config.evaluate_every or per_epoch, total)
@@ -158,7 +181,7 @@ class Trainer:
         self._validate(task, dtype, 0, 0.0, [], result, keeper)
         for epoch, batch in self._stream(task, per_epoch, total, result):
             factor = learning_rate_factor(result.steps, total, config.warmup_share)
-            for group in optimiser.param_groups:
+            for group in (group for optimiser in optimisers for group in optimiser.param_groups):
                 group["lr"] = config.learning_rate * factor
             with _autocast(self.device, dtype):
                 loss = task.loss(batch)
@@ -168,12 +191,15 @@ class Trainer:
                     f"The loss became {value} at step {result.steps + 1}. Lower the learning rate "
                     f"(now {config.learning_rate:g}) or use precision fp32."
                 )
-            optimiser.zero_grad(set_to_none=True)
+            for optimiser in optimisers:
+                optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             if config.clip_norm is not None:
-                scaler.unscale_(optimiser)
+                for optimiser in optimisers:
+                    scaler.unscale_(optimiser)
                 torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-            scaler.step(optimiser)
+            for optimiser in optimisers:
+                scaler.step(optimiser)
             scaler.update()
             losses.append(value)
             result.steps += 1

@@ -7,9 +7,10 @@ path/train/Image_1.jpg
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -92,7 +93,7 @@ class CsvSource(DataSource):
         with self._open() as file:
             reader = csv.reader(file, self._dialect())
             next(reader)
-            for row in reader:
+            for row in self._rows(reader):
                 if not any(cell.strip() for cell in row):
                     continue
                 name = row[name_at].strip() if name_at < len(row) else ""
@@ -101,6 +102,14 @@ class CsvSource(DataSource):
         if not records:
             raise DataError(f"{self._table} has a header but no rows.")
         return records
+
+    def _rows(self, reader: Any) -> Iterator[list[str]]:
+        try:
+            yield from reader
+        except csv.Error as error:
+            raise DataError(
+                f"{self._table}, line {reader.line_num}: {error}. Is there a quote that is opened and never closed?"
+            ) from error
 
     def _record(self, name: str, label: str | None, line: int) -> SourceRecord:
         where = f"line {line} of {self._table.name}"
@@ -123,6 +132,13 @@ class CsvSource(DataSource):
             candidates.append(path.relative_to(path.parts[0]))
         candidates.append(PurePosixPath(path.name))
         for candidate in candidates:
-            if not candidate.is_absolute() and candidate.name and (self.root / candidate).is_file():
+            if not candidate.is_absolute() and candidate.name and _is_file(self.root / candidate):
                 return candidate.as_posix()
         return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have, such as one that is too long
+        return False

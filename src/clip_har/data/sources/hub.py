@@ -113,7 +113,7 @@ class HubSource(DataSource):
                 lines.append(json.dumps({"uri": uri, "label": None if label is None else str(label)}))
                 if progress:
                     progress(number + 1, len(table))
-            (folder / _LISTING).write_text("\n".join(lines) + "\n")
+            (folder / _LISTING).write_text("".join(f"{line}\n" for line in lines))
 
     def _fetch(self):
         """The split with its images' original bytes, and the names of the classes (None if labels are text)."""

@@ -1,0 +1,27 @@
+"""Step: pretrain both encoders on pictures and captions."""
+
+from typing import Annotated
+
+from zenml import step
+
+from clip_har.data.fingerprint import DataFingerprint
+from clip_har.data.image import ImageLimits
+from clip_har.data.pairs import build_pair_source
+from clip_har.models.backbone import ComputeConfig
+from clip_har.training.pretrain import PretrainedBackbone, PretrainingConfig, pretrain
+from materializers.pretrained_backbone import PretrainedBackboneMaterializer
+from steps.scratch import scratch_folder
+
+
+@step(output_materializers=PretrainedBackboneMaterializer)
+def pretrain_backbone(
+    fingerprint: DataFingerprint,
+    pretraining: PretrainingConfig,
+    compute: ComputeConfig,
+    limits: ImageLimits,
+    seed: int,
+    workspace: str,
+) -> Annotated[PretrainedBackbone, "backbone"]:
+    """A Hugging Face folder, with the history of its training."""
+    pairs = build_pair_source(pretraining.pairs, workspace).read()
+    return pretrain(pretraining, pairs, scratch_folder() / "backbone", compute=compute, seed=seed, limits=limits)

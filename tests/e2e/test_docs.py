@@ -1,0 +1,113 @@
+"""What the README and the documents say is so: their commands are run, their code too."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.command import PROJECT
+from tests.tiny_models import colour_photos, tiny_clip
+
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """Fenced code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The lines of all bash blocks, as words."""
+    lines = "\n".join(blocks(document, "bash")).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
+    for link in links:
+        assert link.startswith("https://") or (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_run_command_composes(document: Path, capsys: pytest.CaptureFixture) -> None:
+    """Each `run.py` command is valid as written: pipeline, config file and keys."""
+    import run
+
+    for words in commands(document):
+        if words[0].endswith("python") and words[1] == "run.py":
+            line = [str(PROJECT / word) if word.startswith("configs/") else word for word in words[2:]]
+            if "--help" not in line:
+                assert run.main([*line, "--dry-run"]) == 0, (words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_yaml_block_is_a_part_of_a_config(document: Path, tmp_path: Path) -> None:
+    from clip_har.config import load_config
+
+    for block in blocks(document, "yaml"):
+        whole = yaml.safe_load((PROJECT / "configs" / "har_local.yaml").read_text()) | yaml.safe_load(block)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
+        load_config(tmp_path / "config.yaml")
+
+
+def test_make_targets_of_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    named = {words[1] for document in DOCUMENTS for words in commands(document) if words[0] == "make"}
+    assert named
+    assert named <= targets
+
+
+def test_the_parts_of_extending_md_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clip_har.adaptation import METHODS
+    from clip_har.data.sources import SOURCES, build_source, parse_source_config
+    from clip_har.tracking import TRACKERS
+
+    for registry in (METHODS, SOURCES, TRACKERS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    spaces: list[dict] = []
+    for code in blocks(PROJECT / "docs" / "extending.md", "python"):
+        space = {"__name__": f"extending_{len(spaces)}"}
+        exec(compile(code, f"extending.md block {len(spaces)}", "exec", dont_inherit=True), space)
+        spaces.append(space)
+    assert len(spaces) == 3
+
+    photos = colour_photos(tmp_path / "photos", ("running", "sitting"), 30)
+    (tmp_path / "camera").mkdir()
+    for label in ("running", "sitting"):
+        for number, path in enumerate(sorted((photos / label).iterdir())):
+            (tmp_path / "camera" / f"2026-11-23_{label}_{number:04d}.jpg").write_bytes(path.read_bytes())
+    (tmp_path / "camera" / "nameless.jpg").write_bytes(b"")
+    source = build_source(parse_source_config({"source": "camera", "path": str(tmp_path / "camera")}), str(tmp_path))
+    records = source.records()
+    assert {record.label for record in records if not record.problem} == {"running", "sitting"}
+    assert sum(record.problem is not None for record in records) == 1
+
+    from clip_har.adaptation import parse_method_config
+    from clip_har.adaptation.base import AdaptationContext
+    from clip_har.data.splits import SplitConfig, split_manifest
+    from clip_har.data.validation import ValidationConfig, validate
+    from clip_har.models.backbone import ModelConfig
+    from clip_har.models.dual_encoder import DualEncoder
+    from clip_har.models.embeddings import embed_manifest
+    from clip_har.models.prompts import PromptConfig
+
+    manifest = split_manifest(validate(source, ValidationConfig(), "revision")[0], SplitConfig())
+    encoder = DualEncoder.load(ModelConfig(backbone=str(tiny_clip(tmp_path / "backbone"))))
+    embeddings = embed_manifest(
+        manifest, encoder.encode_images, encoder.image_encoder_hash(), encoder.preprocessing, batch_size=16
+    )
+    method = METHODS.get("nearest_mean")(parse_method_config({"method": "nearest_mean"}))
+    adapted = method.fit(AdaptationContext(encoder, manifest, embeddings, PromptConfig()), "nearest_mean")
+    right = adapted.validation_logits.argmax(axis=1) == manifest.split("validation").label_indices
+    assert right.mean() > 0.5
+
+    tracker = TRACKERS.get("file").from_settings({"path": tmp_path / "tracked.txt"})
+    tracker.start("a run", {}, {})
+    tracker.metrics({"accuracy": 0.5}, 3)
+    tracker.finish()
+    assert (tmp_path / "tracked.txt").read_text().splitlines()[1:] == ["3 accuracy 0.5", "finished"]

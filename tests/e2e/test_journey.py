@@ -1,0 +1,54 @@
+"""The one end-to-end test of the design: data → train → evaluate, on real photographs where they are present."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.command import PROJECT, Workplace
+
+pytestmark = pytest.mark.slow
+
+HAR_LOCAL = str(PROJECT / "configs" / "har_local.yaml")
+
+
+def _assert_self_contained(report: Path) -> None:
+    html = report.read_text()
+    for reference in re.findall(r"""(?:src|href)\s*=\s*["']([^"']+)""", html):
+        assert reference.startswith(("data:", "#")), reference
+    assert not re.search(r"@import|url\(\s*['\"]?https?:", html)
+
+
+def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    settings = ("--set", f"data.path={few_har_photographs}", "--set", f"model.backbone={har_dual_encoder}")
+    quick = ("--set", "adaptation.lora.training.max_steps=40")
+    done = place.run("train", "--config", HAR_LOCAL, *settings, *quick)
+    assert done.code == 0, done.err
+    metrics = place.metrics()
+    validation, test = metrics["validation"], metrics["test"]
+    for method in ("zero_shot_single", "zero_shot", "linear_probe", "lora"):
+        # 15 classes: chance is 6.7 %; the backbone was aligned on other photographs of 12 of them
+        assert validation[method]["accuracy"]["low"] > 0.25
+    assert test["accuracy"]["low"] > 0.25
+    assert test["samples"] == place.metrics()["test"]["samples"] > 60
+    _assert_self_contained(place.latest / "report.html")
+
+    from clip_har.inference.predictor import Predictor
+
+    bundle = place.latest / "bundle"
+    photographs = sorted((few_har_photographs / "train").iterdir())[:8]
+    predictor = Predictor.load(bundle)
+    together, alone = predictor.predict(photographs), [predictor.predict([path])[0] for path in photographs]
+    for one, other in zip(together, alone, strict=True):
+        assert one.labels == other.labels
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+    done = place.run("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
+    assert done.code == 0, done.err
+    again = place.metrics()["validation"]
+    assert again["accuracy"]["value"] == validation[validation["winner"]]["accuracy"]["value"]
+    assert json.loads((place.latest / "run.json").read_text())["pipeline"] == "evaluate"

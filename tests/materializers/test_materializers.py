@@ -1,0 +1,375 @@
+"""One matrix over the materializers: what is stored comes back, here and in a store that is no local folder."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from zenml.enums import VisualizationType
+from zenml.io.filesystem_registry import default_filesystem_registry
+from zenml.io.local_filesystem import LocalFilesystem
+from zenml.metadata.metadata_types import get_metadata_type
+from zenml.utils import source_utils
+
+import materializers
+from clip_har.adaptation import METHODS
+from clip_har.adaptation.lora import LoraConfig
+from clip_har.data.fingerprint import DataFingerprint
+from clip_har.data.validation import PAIR_COLUMNS, REJECTION_COLUMNS, ValidationReport
+from clip_har.errors import BundleError
+from clip_har.evaluation.evaluate import EvaluationConfig, evaluate
+from clip_har.evaluation.leaderboard import Entry, compare
+from clip_har.evaluation.zero_shot import report_of
+from clip_har.hashing import sha256_arrays
+from clip_har.models.bundle import ModelBundle
+from clip_har.models.head import softmax
+from clip_har.training.pretrain import PretrainedBackbone
+from clip_har.training.trainer import TrainerConfig
+from materializers.folder import FolderMaterializer
+from tests.adaptation.tiny_study import LABELS, Study, tiny_study
+
+STAND_IN = "standin://"
+
+
+def _find() -> dict[str, type[FolderMaterializer]]:
+    """Every materializer, by its module's name."""
+    found = {}
+    for module in pkgutil.iter_modules(materializers.__path__):
+        for value in vars(importlib.import_module(f"materializers.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, FolderMaterializer) and value is not FolderMaterializer:
+                found[module.name] = value
+    return found
+
+
+MATERIALIZERS = _find()
+
+
+@dataclass(frozen=True)
+class Case:
+    """An artifact, an equal one made anew, others that differ in one thing, and what is looked for.
+
+    Attributes:
+        about: the artifact's content, to compare.
+        metadata: some of what the metadata must say.
+        shown: text of its visualisation; None if it has none.
+    """
+
+    make: Callable[[], Any]
+    others: dict[str, Callable[[], Any]]
+    about: Callable[[Any], Any]
+    metadata: dict[str, Any]
+    shown: str | None
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return tiny_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="session")
+def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    folder = tmp_path_factory.mktemp("artifacts")
+    lora = LoraConfig(training=TrainerConfig(max_steps=2, learning_rate=1e-2, select_by="log_loss"))
+    probe = study.fit(METHODS.get("linear_probe").Config())
+    bundle = study.assemble(folder / "bundle", probe)
+    other_bundle = study.assemble(folder / "other", replace(probe, class_matrix=-probe.class_matrix))
+    manifest, labels = study.manifest, study.manifest.split("test").label_indices
+    logits = np.random.default_rng(0).normal(size=(len(labels), len(LABELS)))
+
+    def relabelled():
+        frame = manifest.frame.copy()
+        frame.loc[0, "label"] = "sleeping"
+        return replace(manifest, frame=frame)
+
+    def validation(reason: str = "too_small", pairs: int = 1, uri: str = "a<b>.jpg") -> ValidationReport:
+        rejected = pd.DataFrame([(uri, "running", reason, "8 × 8", "")], columns=list(REJECTION_COLUMNS))
+        near = pd.DataFrame([("c.jpg", "d.jpg", 3, 0.95)] * pairs, columns=list(PAIR_COLUMNS))
+        return ValidationReport(found=5, accepted=4, rejections=rejected, near_duplicates=near)
+
+    def evaluation(scale: float = 1.0):
+        return evaluate(
+            model_id="abc",
+            method="linear_probe",
+            manifest=manifest.split("test"),
+            probabilities=softmax(scale * logits),
+            uncalibrated=softmax(logits),
+            temperature=1.5,
+            config=EvaluationConfig(resamples=100, examples=1),
+        )
+
+    def leaderboard(parameters: int = 4):
+        entry = Entry(name="a", method="a", logits=logits, trained_parameters=parameters, open_vocabulary="kept")
+        return compare([entry, entry.model_copy(update={"name": "b"})], labels, select_by="accuracy", resamples=100)
+
+    def zero_shot(unseen: tuple[str, ...] = ("running",)):
+        names = {label: (label,) for label in LABELS}
+        return report_of(logits, labels, LABELS, unseen, EvaluationConfig(resamples=100), names)
+
+    def backbone(name: str, weights: bytes, **facts: Any) -> PretrainedBackbone:
+        place = folder / name
+        place.mkdir(exist_ok=True)
+        (place / "model.safetensors").write_bytes(weights)
+        wanted = ("pictures", "captions", "parameters", "vocabulary", "steps", "best_step")
+        made = PretrainedBackbone(place, [{"step": 0, "accuracy": 0.5}], dict.fromkeys(wanted, 1) | facts)
+        made.write_facts()
+        return made
+
+    def model_facts(adapted) -> list:
+        arrays = {"class_matrix": adapted.class_matrix, "logits": adapted.validation_logits} | adapted.head.arrays()
+        encoder = adapted.encoder
+        if encoder is not None and hasattr(encoder, "folder"):
+            from safetensors.numpy import load_file
+
+            weights = load_file(encoder.folder / "model.safetensors")
+        else:
+            weights = {name: t.numpy() for name, t in encoder.model.state_dict().items()} if encoder else {}
+        weights = {name: array for name, array in weights.items() if "position_ids" not in name}
+        return [sha256_arrays(arrays), sha256_arrays(weights), adapted.recipe, adapted.history, adapted.name]
+
+    embeddings = study.embeddings
+    return {
+        "manifest": Case(
+            lambda: replace(manifest, frame=manifest.frame.copy()),
+            {"label": relabelled, "classes": lambda: replace(manifest, labels=(*LABELS, "texting"))},
+            lambda data: (data.frame.to_dict("records"), data.labels, data.root),
+            {"samples": len(manifest), "classes": 4, "groups": len(manifest), "split_train": 48, "split_test": 24},
+            "dancing",
+        ),
+        "validation_report": Case(
+            validation,
+            {
+                "reason": lambda: validation("unknown_label"),
+                "pairs": lambda: validation(pairs=2),
+                "uri": lambda: validation(uri="b.jpg"),
+            },
+            lambda data: (data.summary(), data.rejections.to_dict("records"), data.near_duplicates.to_dict("records")),
+            {"found": 5, "accepted": 4, "rejected": 1, "rejected_too_small": 1, "near_duplicate_pairs": 1},
+            "a&lt;b&gt;.jpg",
+        ),
+        "fingerprint": Case(
+            lambda: DataFingerprint(data_hash="d", records=3, code_hash="c"),
+            {"data": lambda: DataFingerprint(data_hash="e", records=3, code_hash="c")},
+            lambda data: data.model_dump(),
+            {"data_hash": "d", "records": 3, "code_hash": "c"},
+            None,
+        ),
+        "embedding_set": Case(
+            lambda: replace(embeddings, matrix=embeddings.matrix.copy()),
+            {
+                "numbers": lambda: replace(embeddings, matrix=np.nextafter(embeddings.matrix, np.float32(2))),
+                "order": lambda: replace(embeddings, ids=embeddings.ids[::-1]),
+                "encoder": lambda: replace(embeddings, encoder_hash="another"),
+                "preprocessing": lambda: replace(embeddings, preprocessing_hash="another"),
+            },
+            lambda data: (data.ids, data.matrix.tolist(), data.key),
+            {"samples": len(manifest), "dimensions": 16, "encoder_hash": embeddings.encoder_hash},
+            None,
+        ),
+        "adapted_model": Case(
+            lambda: study.fit(lora),
+            {
+                "seed": lambda: study.fit(lora, seed=1),
+                "head": lambda: replace(probe, head=replace(probe.head, bias=probe.head.bias + 1)),
+                "name": lambda: replace(probe, name="another"),
+                "unchanged encoders": lambda: probe,
+            },
+            model_facts,
+            {"name": "lora", "method": "lora", "head": "text", "changed_encoders": True, "open_vocabulary": "degraded"},
+            None,
+        ),
+        "model_bundle": Case(
+            lambda: ModelBundle.load(bundle.path),
+            {"class matrix": lambda: other_bundle},
+            lambda data: (data.model_id, data.info, data.prompts, data.calibration, sha256_arrays(data.head.arrays())),
+            {"model_id": bundle.model_id, "method": "linear_probe", "backbone": "backbone", "validation_accuracy": 0.5},
+            "linear_probe",
+        ),
+        "evaluation_report": Case(
+            evaluation,
+            {"scores": lambda: evaluation(2.0)},
+            lambda data: data.model_dump(),
+            {"model_id": "abc", "split": "test", "samples": 24, "accuracy": evaluation().metrics["accuracy"].value},
+            "Does confidence mean what it says?",
+        ),
+        "leaderboard": Case(
+            leaderboard,
+            {"parameters": lambda: leaderboard(5)},
+            lambda data: data.model_dump(),
+            {"winner": "a", "select_by": "accuracy", "b_accuracy": leaderboard().rows[1].metrics["accuracy"].value},
+            "a has the best accuracy",
+        ),
+        "zero_shot_report": Case(
+            zero_shot,
+            {"unseen": lambda: zero_shot(("sitting",))},
+            lambda data: data.model_dump(),
+            {"samples": 24, "unseen": zero_shot().group("unseen").among_themselves.value},
+            "dancing",
+        ),
+        "pretrained_backbone": Case(
+            lambda: backbone("first", b"weights"),
+            {
+                "weights": lambda: backbone("second", b"others"),
+                "facts": lambda: backbone("third", b"weights", steps=2),
+            },
+            lambda data: ((data.path / "model.safetensors").read_bytes(), data.history, data.facts),
+            {"pictures": 1, "steps": 1, "best_step": 1},
+            None,
+        ),
+    }
+
+
+class StandInFilesystem(LocalFilesystem):
+    """A store that only ZenML's own file operations reach, as a bucket is."""
+
+    SUPPORTED_SCHEMES: ClassVar[set[str]] = {STAND_IN}
+    root: ClassVar[Path]
+
+    @classmethod
+    def real(cls, path: str | bytes) -> str:
+        return str(cls.root / os.fsdecode(path).removeprefix(STAND_IN))
+
+
+def _reach(operation: Callable) -> classmethod:
+    """A file operation with the store's paths made real ones."""
+
+    def call(cls: type[StandInFilesystem], *arguments: Any, **options: Any) -> Any:
+        paths = [cls.real(value) if STAND_IN in str(value) else value for value in arguments]
+        return operation(*paths, **options)
+
+    return classmethod(call)
+
+
+for _name in ("open", "copyfile", "exists", "isdir", "listdir", "makedirs"):
+    setattr(StandInFilesystem, _name, _reach(getattr(LocalFilesystem, _name)))
+
+
+@pytest.fixture(params=["local", "remote"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where an artifact goes; ZenML makes a local folder beforehand, and a bucket has none."""
+    if request.param == "local":
+        (tmp_path / "artifact").mkdir()
+        yield str(tmp_path / "artifact")
+        return
+    StandInFilesystem.root = tmp_path / "store"
+    default_filesystem_registry.register(StandInFilesystem)
+    yield f"{STAND_IN}artifact"
+    default_filesystem_registry._filesystems.pop(STAND_IN)
+
+
+def test_every_materializer_has_a_case(cases: dict[str, Case]) -> None:
+    assert cases.keys() == MATERIALIZERS.keys()
+    types = [kind for materializer in MATERIALIZERS.values() for kind in materializer.ASSOCIATED_TYPES]
+    assert len(types) == len(set(types))
+
+
+@pytest.mark.parametrize("name", list(MATERIALIZERS))
+def test_what_is_stored_comes_back(name: str, uri: str, cases: dict[str, Case], tmp_path: Path) -> None:
+    case, materializer = cases[name], MATERIALIZERS[name]
+    data = case.make()
+    stored = materializer(uri)
+    stored.validate_save_type_compatibility(type(data))
+    stored.save(data)
+    digest = stored.compute_content_hash(data)
+    read = materializer(uri).load(materializer.ASSOCIATED_TYPES[0])
+    assert type(read) is type(data)
+    assert case.about(read) == case.about(data)
+    (tmp_path / "second").mkdir()
+    again = materializer(str(tmp_path / "second"))
+    again.save(read)
+    assert again.compute_content_hash(read) == digest, "what was read has the same content"
+
+
+@pytest.mark.parametrize("name", list(MATERIALIZERS))
+def test_equal_content_has_an_equal_hash_and_nothing_else_has(
+    name: str, cases: dict[str, Case], tmp_path: Path
+) -> None:
+    case, digests = cases[name], {}
+
+    def digest(key: str, data: Any) -> str:
+        stored = MATERIALIZERS[name](str(tmp_path / key))
+        (tmp_path / key).mkdir()
+        stored.save(data)
+        digests[key] = stored.compute_content_hash(data)
+        return digests[key]
+
+    assert digest("first", case.make()) == digest("second", case.make())
+    for key, make in case.others.items():
+        digest(key, make())
+    different = [value for key, value in digests.items() if key != "second"]
+    assert len(set(different)) == len(different), digests
+
+
+@pytest.mark.parametrize("name", list(MATERIALIZERS))
+def test_metadata_is_what_zenml_keeps(name: str, cases: dict[str, Case], tmp_path: Path) -> None:
+    data = cases[name].make()
+    found = MATERIALIZERS[name](str(tmp_path)).extract_metadata(data)
+    wanted = cases[name].metadata
+    assert {key: found.get(key) for key in wanted} == wanted
+    for key, value in found.items():
+        assert get_metadata_type(value), key  # raises for a type that ZenML does not keep
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", list(MATERIALIZERS))
+def test_a_person_has_something_to_look_at(name: str, uri: str, cases: dict[str, Case]) -> None:
+    case, data = cases[name], cases[name].make()
+    stored = MATERIALIZERS[name](uri)
+    stored.save(data)
+    shown = stored.save_visualizations(data)
+    assert bool(shown) == (case.shown is not None)
+    for place, kind in shown.items():
+        assert place.startswith(uri)
+        assert kind == VisualizationType.HTML
+        path = StandInFilesystem.real(place) if uri.startswith(STAND_IN) else place
+        page = Path(path).read_text()
+        assert case.shown in page
+        assert "<script" not in page
+    read = MATERIALIZERS[name](uri).load(type(data))
+    assert case.about(read) == case.about(data), "the page is no part of the artifact"
+
+
+@pytest.fixture
+def checkout() -> Iterator[None]:
+    """ZenML takes the project's folder for the place that classes are imported from, as it does in a run."""
+    source_utils.set_custom_source_root(str(Path(materializers.__path__[0]).parent))
+    yield
+    source_utils.set_custom_source_root(None)
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize("name", list(MATERIALIZERS))
+def test_zenml_names_the_class_as_it_is_imported(name: str) -> None:
+    for kind in MATERIALIZERS[name].ASSOCIATED_TYPES:
+        assert source_utils.resolve(kind).import_path == f"{kind.__module__}.{kind.__qualname__}"
+        assert kind.__module__.startswith("clip_har.")
+
+
+def test_where_the_data_lie_is_not_what_they_are(cases: dict[str, Case], tmp_path: Path) -> None:
+    """Moved or renamed data rerun nothing; neither does code that the first step wrote down."""
+    manifest = cases["manifest"].make()
+    moved = replace(manifest, root="/elsewhere", frame=manifest.frame.assign(data_revision="v2"))
+    stored = MATERIALIZERS["manifest"](str(tmp_path))
+    assert stored.compute_content_hash(moved) == stored.compute_content_hash(manifest)
+    first = DataFingerprint(data_hash="d", records=3, code_hash="c")
+    stored = MATERIALIZERS["fingerprint"](str(tmp_path))
+    assert stored.compute_content_hash(first.model_copy(update={"code_hash": "x"})) == stored.compute_content_hash(
+        first
+    )
+
+
+def test_a_bundle_damaged_in_the_store_is_refused(cases: dict[str, Case], tmp_path: Path) -> None:
+    stored = MATERIALIZERS["model_bundle"](str(tmp_path))
+    stored.save(cases["model_bundle"].make())
+    shutil.copy(tmp_path / "bundle" / "config.json", tmp_path / "bundle" / "tokenizer_config.json")
+    with pytest.raises(BundleError, match=r"damaged: tokenizer_config\.json"):
+        stored.load(ModelBundle)
