@@ -19,7 +19,7 @@ from clip_har.errors import DataError
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.clip import ClipConfig, fit_first_layer, new_clip
 from clip_har.progress import progress
-from clip_har.storage import write_json
+from clip_har.storage import write_atomic, write_json
 from clip_har.training.trainer import Trainer, TrainerConfig
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def pretrain(
         "parameters": sum(parameter.numel() for parameter in encoder.model.parameters()),
         "vocabulary": len(encoder.tokenizer),
         "precision": training.precision,
+        "threads": torch.get_num_threads(),
         "steps": result.steps,
         "best_step": result.best_step,
         "logit_scale": encoder.logit_scale,
@@ -246,7 +247,7 @@ def save_backbone(encoder: DualEncoder, folder: str | Path, *, half_precision: b
     encoder.save(folder)
     if not half_precision:
         return
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
     for file in folder.glob("*.safetensors"):
         tensors = load_file(file)
@@ -254,4 +255,4 @@ def save_backbone(encoder: DualEncoder, folder: str | Path, *, half_precision: b
             name: tensor.half() if tensor.is_floating_point() and tensor.ndim else tensor
             for name, tensor in tensors.items()
         }
-        save_file(halved, file, metadata={"format": "pt"})
+        write_atomic(file, save(halved, metadata={"format": "pt"}))
