@@ -22,6 +22,26 @@ def _assert_self_contained(report: Path) -> None:
     assert not re.search(r"@import|url\(\s*['\"]?https?:", html)
 
 
+def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default configuration, smaller; then what the tutorial does with the bundle."""
+    place = Workplace(tmp_path)
+    smaller = ("--set", "data.per_class=24", "--set", "adaptation.lora.training.max_steps=10")
+    done = place.run("train", *smaller)
+    assert done.code == 0, done.err
+    metrics = place.metrics()
+    assert {"zero_shot", "linear_probe", "lora"} < set(metrics["validation"])
+    assert metrics["data"]["rejected"] > 0, "the sample has flaws for validation to find"
+    assert metrics["test"]["accuracy"]["value"] > 1.5 / 15
+    _assert_self_contained(place.latest / "report.html")
+    monkeypatch.chdir(tmp_path)
+    tutorial = (PROJECT / "docs" / "tutorial.md").read_text()
+    for code in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL):
+        exec(compile(code, "tutorial.md", "exec", dont_inherit=True), {"__name__": "tutorial"})
+    done = place.run("evaluate", *smaller, "--set", "data.seed=1", "--set", "data.nuisances.light=0.7")
+    assert done.code == 0, done.err
+    assert place.record()["pipeline"] == "evaluate"
+
+
 def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     settings = ("--set", f"data.path={few_har_photographs}", "--set", f"model.backbone={har_dual_encoder}")
