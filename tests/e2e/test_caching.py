@@ -16,14 +16,19 @@ ALWAYS = {"fingerprint_data", "publish_run"}
 AFTER_FITTING = {"compare_methods", "assemble", "evaluate_model"}
 
 
-@pytest.fixture
-def trained(first_run, tmp_path: Path) -> Workplace:
-    """The place in which `train` has run already."""
-    place, _ = first_run
+@pytest.fixture(scope="module")
+def trained(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A place of this module's own, in which `train` has run."""
+    folder = tmp_path_factory.mktemp("caching") / "place"
+    shutil.copytree(furnished, folder)
+    place = Workplace(folder)
+    done = place.run("train", *TRAIN)
+    assert done.code == 0, done.err
     return place
 
 
 def test_nothing_changed_nothing_reruns(trained: Workplace) -> None:
+    assert trained.run("train", *TRAIN).code == 0
     before = trained.metrics()
     done = trained.run("train", *TRAIN)
     assert done.code == 0, done.err
@@ -59,7 +64,7 @@ def test_one_photograph_more_reruns_the_data_and_what_follows(trained: Workplace
         added.unlink()
 
 
-def test_code_reruns_the_steps_that_use_it(first_run, furnished: Path, project_copy: Path, tmp_path: Path) -> None:
+def test_code_reruns_the_steps_that_use_it(furnished: Path, project_copy: Path, tmp_path: Path) -> None:
     shutil.copytree(furnished, tmp_path / "place")
     place = Workplace(tmp_path / "place", project=project_copy)
     methods = ("--set", "adaptation.methods=[zero_shot, linear_probe]", "--set", "evaluation.examples=0")

@@ -113,16 +113,16 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(furnished: Path, tmp_
 def test_evaluate_measures_a_bundle_on_other_photographs(
     first_run: tuple[Workplace, Finished], furnished: Path, tmp_path: Path
 ) -> None:
-    place, _ = first_run
+    first, _ = first_run
+    shutil.copytree(furnished, tmp_path / "place")
+    place = Workplace(tmp_path / "place")
     shutil.copytree(furnished / "photos", tmp_path / "others")
     for path in (tmp_path / "others").rglob("*.jpg"):
         if path.stat().st_size > 100:
             with Image.open(path) as image:
                 image.rotate(180).save(path, quality=90)
-    bundle = place.latest / "bundle"
-    done = Workplace(place.folder).run(
-        "evaluate", *TRAIN, "--set", f"data.path={tmp_path / 'others'}", "--set", f"bundle={bundle}"
-    )
+    bundle = first.latest / "bundle"
+    done = place.run("evaluate", *TRAIN, "--set", f"data.path={tmp_path / 'others'}", "--set", f"bundle={bundle}")
     assert done.code == 0, done.err
     assert place.record()["pipeline"] == "evaluate"
     assert place.metrics()["test"]["samples"] > 0
