@@ -72,6 +72,8 @@ class Workplace:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # as in a terminal: background jobs of a shell start with the signal ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         seen: list[str] = []
         assert process.stderr is not None

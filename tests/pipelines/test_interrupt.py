@@ -10,6 +10,7 @@ from tests.command import PROJECT
 _SCRIPT = """
 import os, signal, sys, time
 from pipelines.interrupt import keep_interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell start with it ignored
 if sys.argv[1] == "kept":
     keep_interrupts()
 class Finalised:
