@@ -10,7 +10,7 @@ from materializers.folder import FolderMaterializer
 
 
 class ValidationReportMaterializer(FolderMaterializer):
-    """Counts as JSON, rejections and near-duplicates as Parquet, and all of it as a page."""
+    """Counts as JSON; rejections, warnings and near-duplicates as Parquet; and all of it as a page."""
 
     ASSOCIATED_TYPES = (ValidationReport,)
     ASSOCIATED_ARTIFACT_TYPE = ArtifactType.DATA_ANALYSIS
@@ -26,8 +26,10 @@ class ValidationReportMaterializer(FolderMaterializer):
 
     def extract_metadata(self, data: ValidationReport) -> dict[str, Any]:
         summary = data.summary()
-        reasons = summary.pop("rejected_by_reason")
-        return summary | {f"rejected_{reason}": number for reason, number in reasons.items()}
+        for kind in ("rejected", "warned"):
+            reasons = summary.pop(f"{kind}_by_reason")
+            summary |= {f"{kind}_{reason}": number for reason, number in reasons.items()}
+        return summary
 
     def save_visualizations(self, data: ValidationReport) -> dict[str, VisualizationType]:
         return self.page("validation.html", data.to_html())

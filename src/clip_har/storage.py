@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from clip_har.errors import DataError
 
 
 def _beside(target: Path) -> Path:
@@ -65,3 +68,33 @@ def point_link(link: str | Path, target: str | Path) -> None:
     partial = _beside(link)
     os.symlink(os.path.relpath(target, link.parent), partial, target_is_directory=True)
     os.replace(partial, link)
+
+
+@contextmanager
+def exclusive(lock: str | Path, wait: float = 600.0) -> Iterator[None]:
+    """Keep other processes out of a place for the block; the lock goes with its process, however that ends.
+
+    Args:
+        lock: a file that stands for the place; made if it is not there.
+        wait: seconds to wait for another process.
+
+    Raises:
+        DataError: if another process still works there after that time.
+    """
+    import fcntl
+
+    lock = Path(lock)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "ab") as file:
+        until = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise DataError(
+                        f"Another process has been working in {lock.parent} for {wait:.0f} s. Wait for it to end."
+                    ) from None
+                time.sleep(0.05)
+        yield  # closing the file lets go

@@ -10,7 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from clip_har.data.manifest import SPLITS, Manifest
-from clip_har.data.splits import SplitConfig, split_manifest, split_of
+from clip_har.data.splits import EarlierSplits, SplitConfig, split_data, split_manifest, split_of
+from clip_har.data.validation import ValidationReport
+from clip_har.data.validation.report import PAIR_COLUMNS, WARNING_COLUMNS, table_of
 from clip_har.errors import DataError
 
 
@@ -99,3 +101,77 @@ def test_too_few_photographs_are_told():
     frame = data.frame.assign(label=["running"] * 100 + ["sitting"])
     with pytest.raises(DataError, match=r"No photograph of sitting falls into the train split"):
         split_manifest(Manifest(frame, data.labels, data.root), SplitConfig())
+
+
+def test_a_split_of_one_class_is_refused():
+    data = manifest(range(0, 200))
+    in_test = [split_of(name(number), SplitConfig()) == "test" for number in range(200)]
+    labels = ["running" if test else ("running", "sitting")[row % 2] for row, test in enumerate(in_test)]
+    frame = data.frame.assign(label=labels)
+    with pytest.raises(DataError, match=rf"All {sum(in_test)} photographs of the test split are labelled 'running'"):
+        split_manifest(Manifest(frame, data.labels, data.root), SplitConfig())
+
+
+def report_of(data: Manifest) -> ValidationReport:
+    return ValidationReport(len(data), len(data), table_of(()))
+
+
+def in_split(split: str, start: int, count: int = 1) -> list[int]:
+    """Numbers whose pictures fall into a split by the hash."""
+    return [number for number in range(start, start + 2000) if split_of(name(number), SplitConfig()) == split][:count]
+
+
+def test_a_new_near_duplicate_joins_the_split_of_the_picture_that_it_resembles():
+    first, report = split_data(manifest(range(300)), report_of(manifest(range(300))), SplitConfig())
+    assert splits_by_id(first) == splits_by_id(split_manifest(manifest(range(300)), SplitConfig()))
+    (old,) = in_split("test", 0)
+    # its group is now named after the new picture, and by the hash alone would move
+    new = next(number for number in in_split("train", 5000, 500) if name(number) < name(old))
+    numbers = [*range(300), new]
+    groups = [name(new) if number == old else name(number) for number in numbers]
+    later = manifest(numbers, groups)
+    alone, _ = split_data(later, report_of(later), SplitConfig())
+    assert splits_by_id(alone)[name(old)] == "train", "the case is one that the hash alone gets wrong"
+    second, told = split_data(later, report_of(later), SplitConfig(), EarlierSplits.of([first]))
+    assert all(splits_by_id(second)[identity] == split for identity, split in splits_by_id(first).items())
+    assert splits_by_id(second)[name(new)] == "test"
+    assert (second.frame.groupby("group")["split"].nunique() == 1).all()
+    assert told.rejections.empty
+    # and the third version, without the new picture, is the first again
+    third, _ = split_data(manifest(range(300)), report, SplitConfig(), EarlierSplits.of([second, first]))
+    assert third.content_hash == first.content_hash
+
+
+def test_a_picture_that_resembles_two_splits_is_rejected_and_the_others_stay():
+    first, _ = split_data(manifest(range(300)), report_of(manifest(range(300))), SplitConfig())
+    (trained,), (tested,) = in_split("train", 0), in_split("test", 0)
+    bridge = 7777
+    numbers = [*range(300), bridge]
+    together = {trained, tested, bridge}
+    later = manifest(numbers, [name(bridge) if number in together else name(number) for number in numbers])
+    report = ValidationReport(
+        302,
+        301,
+        table_of([("broken.jpg", "running", "truncated", "damaged", "")]),
+        table_of([(name(bridge), name(tested), 3, 0.99), (name(1), name(2), 2, 0.95)], PAIR_COLUMNS),
+        table_of([(name(bridge), "running", "too_dark", "", name(bridge))], WARNING_COLUMNS),
+    )
+    second, told = split_data(later, report, SplitConfig(), EarlierSplits.of([first]))
+    assert splits_by_id(second) == splits_by_id(first)
+    assert told.accepted + len(told.rejections) == told.found == 302
+    assert told.reasons == {"between_splits": 1, "truncated": 1}
+    assert name(bridge) not in set(told.near_duplicates["first"]) | set(told.warnings["uri"])
+    assert len(told.near_duplicates) == 1
+
+
+def test_the_newest_of_several_versions_gives_way_to_the_oldest(tmp_path):
+    old, new = manifest([1]), manifest([1, 2])
+    versions = [
+        Manifest(data.frame.assign(split=split), data.labels, data.root)
+        for data, split in ((new, "test"), (old, "train"))
+    ]
+    earlier = EarlierSplits.of(versions)
+    assert earlier.places == {name(1): ("train", name(1)), name(2): ("test", name(2))}
+    earlier.write(tmp_path)
+    assert EarlierSplits.read(tmp_path) == earlier
+    assert EarlierSplits.read(tmp_path).content_hash == earlier.content_hash != EarlierSplits({}).content_hash

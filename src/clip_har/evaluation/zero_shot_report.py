@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from clip_har.evaluation.plots import learning_curves
-from clip_har.evaluation.report import axis_of, confusion_rows, keep_together, template
+from clip_har.evaluation.report import axis_of, confusion_rows, template
 from clip_har.evaluation.zero_shot import ZeroShotReport
+from clip_har.pages import keep_together
 
 _GROUPS = {
     "all": "All actions",

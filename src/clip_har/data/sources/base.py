@@ -7,13 +7,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
 from clip_har.errors import DataError
 from clip_har.hashing import sha256_file, sha256_json
+
+CURRENT = "workspace"
+"""`data.version` of the data as they lie in the source now."""
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 Progress = Callable[[int, int], None]
 """Called as `progress(done, total)`."""
@@ -26,6 +31,15 @@ class SourceConfig(ComponentConfig):
     labels: tuple[str, ...] | None = Field(
         None, min_length=2, description="The classes, in order. If not given: all labels that occur, sorted."
     )
+    version: str = Field(
+        CURRENT,
+        min_length=1,
+        description="A tag, branch or commit of the workspace's published data; `workspace`: the source as it lies now.",
+    )
+
+    def content(self) -> dict[str, Any]:
+        """The settings that decide what the source gives: all but the version."""
+        return self.model_dump(mode="json", exclude={"version"})
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,11 @@ class DataSource(ABC):
     def root(self) -> Path:
         """Folder that the records' uris are relative to."""
 
+    @property
+    def data_folder(self) -> Path:
+        """Folder that no picture may lie outside of."""
+        return self.root
+
     @abstractmethod
     def check(self) -> None:
         """Find what can be found wrong in a moment, before anything is started.
@@ -73,6 +92,10 @@ class DataSource(ABC):
             DataError: if the listing cannot be used as a whole.
         """
 
+    def unlabelled_files(self) -> list[Path]:
+        """Pictures that the source keeps for tests, without labels: none of them should be among the labelled."""
+        return []
+
     def prepare(self, progress: Progress | None = None) -> None:
         """Fetch or make the files, where they are not simply there. Called once, before `records`."""
         return
@@ -83,16 +106,24 @@ class DataSource(ABC):
 
         def hash_of(record: SourceRecord) -> str:
             path = self.root / record.uri
-            return sha256_file(path) if record.problem is None and path.is_file() else ""
+            readable = record.problem is None or record.problem[0] == "missing_label"
+            return sha256_file(path) if readable and path.is_file() else ""
 
         entries = []
         with ThreadPoolExecutor() as pool:
             for number, digest in enumerate(pool.map(hash_of, records), start=1):
                 record = records[number - 1]
-                entries.append([record.uri, record.label, digest])
+                entries.append([printable(record.uri), record.label and printable(record.label), digest])
                 if progress:
                     progress(number, len(records))
-        return sha256_json(sorted(entries, key=lambda entry: (entry[0], entry[1] or "")))
+        for path in self.unlabelled_files():  # of which validation tells where they are labelled too
+            entries.append([f"unlabelled:{printable(path.name)}", None, sha256_file(path) if path.is_file() else ""])
+        return sha256_json(sorted(entries, key=lambda entry: (entry[0], entry[1] or "", entry[2])))
+
+
+def printable(text: str) -> str:
+    """The text itself if it is valid, else with escapes: names of files can be any bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def require_folder(path: str, key: str) -> Path:

@@ -2,6 +2,7 @@
 
 path/Training_set.csv     filename,label
 path/train/Image_1.jpg
+path/test/                pictures without labels, if there are any
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from pydantic import Field
 
-from clip_har.data.sources.base import DataSource, SourceConfig, SourceRecord, require_folder
+from clip_har.data.sources.base import IMAGE_SUFFIXES, DataSource, SourceConfig, SourceRecord, require_folder
 from clip_har.errors import DataError, did_you_mean
 
 
@@ -25,6 +26,11 @@ class CsvSourceConfig(SourceConfig):
     path: str = Field(description="Folder that holds the table and the pictures.")
     labels_file: str = Field("Training_set.csv", description="The table, relative to `path`.")
     images_folder: str = Field("train", description="Folder of the pictures, relative to `path`.")
+    test_folder: str | None = Field(
+        "test",
+        description="Folder of pictures without labels, relative to `path`: none of them should be among the labelled. "
+        "Nothing where it is not there.",
+    )
     filename_column: str = Field("filename", description="Column with the picture's file name.")
     label_column: str = Field("label", description="Column with its class.")
 
@@ -38,6 +44,16 @@ class CsvSource(DataSource):
     @cached_property
     def root(self) -> Path:
         return Path(self.config.path) / self.config.images_folder
+
+    @property
+    def data_folder(self) -> Path:
+        return Path(self.config.path)
+
+    def unlabelled_files(self) -> list[Path]:
+        if self.config.test_folder is None:
+            return []
+        folder = Path(self.config.path) / self.config.test_folder
+        return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
     @property
     def _table(self) -> Path:
@@ -119,6 +135,9 @@ class CsvSource(DataSource):
         if ".." in path.parts:
             return SourceRecord(name, label, ("outside_data_folder", f"{where} leaves the folder with '..'"))
         found = self._find(path)
+        if found is None and (path.is_absolute() or PureWindowsPath(name).is_absolute()):
+            detail = f"{where} names an absolute path, and no file of that name is in the folder"
+            return SourceRecord(name, label, ("outside_data_folder", detail))
         if found is None:
             return SourceRecord(name, label, ("missing_file", f"{where} names a file that is not there"))
         if label is None:
@@ -130,6 +149,9 @@ class CsvSource(DataSource):
         candidates = [path]
         if path.parts and path.parts[0] == self.config.images_folder:
             candidates.append(path.relative_to(path.parts[0]))
+        root = PurePosixPath(self.root.absolute().as_posix())
+        if path.is_relative_to(root):
+            candidates.append(path.relative_to(root))
         candidates.append(PurePosixPath(path.name))
         for candidate in candidates:
             if not candidate.is_absolute() and candidate.name and _is_file(self.root / candidate):

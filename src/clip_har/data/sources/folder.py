@@ -9,10 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from clip_har.data.sources.base import DataSource, SourceConfig, SourceRecord, require_folder
+from clip_har.data.sources.base import IMAGE_SUFFIXES, DataSource, SourceConfig, SourceRecord, require_folder
 from clip_har.errors import DataError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
 class FolderSourceConfig(SourceConfig):
