@@ -8,7 +8,11 @@ import pandas as pd
 import pytest
 
 from clip_har.data.augmentation import AugmentationConfig
+from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import COLUMNS, Manifest
+from clip_har.data.pixel_cache import PixelCache, PixelCacheConfig
+from clip_har.errors import ConfigError, ImageError
+from clip_har.hashing import sha256_file
 from clip_har.models.preprocessing import PreprocessingConfig, Preprocessor
 from clip_har.training.pixels import TrainingPixels
 from tests.tiny_models import colour_photos
@@ -78,3 +82,103 @@ def test_augmented_views_are_normalised_alike(manifest: Manifest) -> None:
     assert (view <= high[:, None, None] + 1e-6).all()
     expected = preprocessor(preprocessor.decode(path))
     np.testing.assert_allclose(view.mean(axis=(1, 2)), expected.mean(axis=(1, 2)), atol=0.25)
+
+
+def labelled(manifest: Manifest, labels: str) -> Manifest:
+    """The same pictures, by the hashes of their bytes, with labels a letter each."""
+    frame = manifest.frame.assign(id=[sha256_file(path) for path in manifest.paths], label=list(labels))
+    return Manifest(frame, tuple(sorted(set(labels))), manifest.root)
+
+
+def test_the_policy_none_is_what_everything_else_sees(manifest: Manifest) -> None:
+    plain = views(TrainingPixels(manifest, PREPROCESSING, None, 0), [0, 1, 2])
+    none = views(TrainingPixels(manifest, PREPROCESSING, AugmentationConfig(policy="none"), 0), [0, 1, 2])
+    for position, view in plain.items():
+        np.testing.assert_array_equal(none[position], view)
+
+
+def test_a_sample_that_comes_twice_in_an_epoch_is_seen_differently(manifest: Manifest) -> None:
+    pixels = TrainingPixels(manifest, PREPROCESSING, AugmentationConfig(), 0)
+    (_, seen), *_ = pixels.batches(np.array([2, 1, 2, 2]), 0, 4)
+    assert len({view.tobytes() for view in seen}) == 4
+    np.testing.assert_array_equal(seen[0], views(pixels, [2])[2])
+
+
+def test_forbidden_operations_spare_their_class_alone(manifest: Manifest) -> None:
+    data = labelled(manifest, "ababab")
+    config = AugmentationConfig(policy="none", flip=1.0, forbidden={"a": ["flip"]})
+    plain = views(TrainingPixels(data, PREPROCESSING, None, 0), list(range(6)))
+    for position, view in views(TrainingPixels(data, PREPROCESSING, config, 0), list(range(6))).items():
+        expected = plain[position] if position % 2 == 0 else plain[position][:, :, ::-1]
+        np.testing.assert_array_equal(view, expected)
+    with pytest.raises(ConfigError, match="there is no class 'c'"):
+        TrainingPixels(data, PREPROCESSING, AugmentationConfig(forbidden={"c": ["flip"]}), 0)
+
+
+def test_labels_come_with_the_pictures_mixed_or_not(manifest: Manifest) -> None:
+    data, order = labelled(manifest, "abcabc"), np.array([4, 0, 3, 1, 2])
+    pixels = TrainingPixels(data, PREPROCESSING, AugmentationConfig(), 0)
+    for (positions, seen), (targets, same) in zip(
+        pixels.batches(order, 1, 3), pixels.labelled_batches(order, 1, 3), strict=True
+    ):
+        np.testing.assert_array_equal(same, seen)
+        np.testing.assert_array_equal(targets, data.label_indices[positions])
+        assert targets.dtype == np.int64
+    mixing = TrainingPixels(data, PREPROCESSING, AugmentationConfig(mixup=0.5, cutmix=0.5), 0)
+    changed = 0
+    for (positions, seen), (targets, mixed) in zip(
+        mixing.batches(order, 1, 5), mixing.labelled_batches(order, 1, 5), strict=True
+    ):
+        assert targets.shape == (5, 3)
+        assert targets.dtype == mixed.dtype == np.float32
+        np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+        for row, position in enumerate(positions):
+            if np.array_equal(mixed[row], seen[row]):
+                assert targets[row, data.label_indices[position]] == 1
+            else:
+                changed += 1
+    assert changed >= 2
+
+
+def test_the_limits_are_those_given(manifest: Manifest) -> None:
+    pixels = TrainingPixels(manifest, PREPROCESSING, AugmentationConfig(), 0, ImageLimits(max_pixels=100))
+    with pytest.raises(ImageError, match="at most 100 are allowed"):
+        views(pixels, [0])
+
+
+@pytest.mark.parametrize("augmentation", [None, AugmentationConfig(policy="none"), AugmentationConfig(policy="strong")])
+def test_views_from_the_cache_are_the_same_to_the_last_bit(manifest, tmp_path, augmentation) -> None:
+    data, order = labelled(manifest, "ababab"), [5, 0, 3, 1]
+    cache = PixelCache(tmp_path / "pixels", PixelCacheConfig(enabled="always"))
+    small = PREPROCESSING.model_copy(
+        update={"resize_shortest_edge": 80, "crop": (64, 64)}
+    )  # pictures small enough to be kept whole
+    plain = views(TrainingPixels(data, small, augmentation, 0), order)
+    for epoch_of_the_cache in range(2):
+        cached = views(TrainingPixels(data, small, augmentation, 0, cache=cache), order)
+        for position in order:
+            np.testing.assert_array_equal(cached[position], plain[position], f"time {epoch_of_the_cache}")
+    for path in cache.folder.glob("*/*.tar"):
+        assert path.stat().st_size > 0
+    gone = Manifest(data.frame, data.labels, str(tmp_path / "nowhere"))
+    for position, view in views(TrainingPixels(gone, small, augmentation, 0, cache=cache), order).items():
+        np.testing.assert_array_equal(view, plain[position])
+
+
+def test_crops_from_the_cache_are_cut_from_reduced_pictures_whether_it_is_filled_or_not(manifest, tmp_path) -> None:
+    data, order = labelled(manifest, "ababab"), [0, 1, 2]
+    tiny = PREPROCESSING.model_copy(update={"resize_shortest_edge": 20, "crop": (20, 20)})
+    first, again = (
+        views(TrainingPixels(data, tiny, AugmentationConfig(), 0, cache=cache), order)
+        for cache in [PixelCache(tmp_path / "pixels", PixelCacheConfig(enabled="always"))] * 2
+    )
+    plain = views(TrainingPixels(data, tiny, AugmentationConfig(), 0), order)
+    for position in order:
+        np.testing.assert_array_equal(first[position], again[position])
+        assert 0 < np.abs(first[position] - plain[position]).mean() < 0.2
+
+
+def test_a_small_set_is_not_kept(manifest, tmp_path) -> None:
+    cache = PixelCache(tmp_path / "pixels", PixelCacheConfig(above=100))
+    views(TrainingPixels(labelled(manifest, "ababab"), PREPROCESSING, AugmentationConfig(), 0, cache=cache), [0, 1])
+    assert not cache.folder.exists()

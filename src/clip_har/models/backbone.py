@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from clip_har.component import ComponentConfig
 from clip_har.errors import ModelError
+from clip_har.models.preprocessing_override import PreprocessingOverride
 
 _NEEDED = ("config.json", "preprocessor_config.json")
 # Backbones that come with the package, by the names of their folders in assets/.
@@ -31,6 +32,17 @@ class ModelConfig(ComponentConfig):
         description="Let the decoder reduce JPEGs of at least five times the input size: faster on large photographs, "
         "embeddings equal to a cosine of 0.999.",
     )
+    preprocessing: PreprocessingOverride | None = Field(
+        None, description="Parts of the backbone's preprocessing to do otherwise for this data set."
+    )
+
+    @property
+    def reduces_while_decoding(self) -> bool:
+        """`decoder_reduction`, unless the override says otherwise."""
+        override = self.preprocessing
+        if override is None or override.decoder_reduction is None:
+            return self.decoder_reduction
+        return override.decoder_reduction
 
 
 class ComputeConfig(ComponentConfig):

@@ -14,8 +14,10 @@ from clip_har.component import Artifact
 from clip_har.data.image import ImageLimits
 from clip_har.data.loading import batched, map_ahead
 from clip_har.data.manifest import Manifest
+from clip_har.data.pixel_cache import PixelCache
 from clip_har.errors import DataError, ImageError
 from clip_har.hashing import sha256_arrays, sha256_json
+from clip_har.models.input_pixels import input_pixels
 from clip_har.models.preprocessing import PreprocessingConfig, Preprocessor
 from clip_har.storage import write_atomic, write_json
 
@@ -111,23 +113,31 @@ def embed_manifest(
     batch_size: int = 32,
     limits: ImageLimits | None = None,
     progress: Callable[[int, int], None] | None = None,
+    cache: PixelCache | None = None,
 ) -> EmbeddingSet:
     """Embed every photograph of a Manifest; decoding overlaps with encoding.
+
+    Args:
+        cache: where decoded pictures are kept; embeddings are the same to the last bit.
 
     Raises:
         DataError: if a file can no longer be read; it was when the Manifest was made.
     """
     preprocessor = Preprocessor(preprocessing)
-
-    def load(path: Path) -> np.ndarray:
-        try:
-            return preprocessor(preprocessor.decode(path, limits))
-        except ImageError as error:
-            raise DataError(f"{path} was accepted by validation, but cannot be read any more: {error}") from error
-
     parts = []
-    for batch in batched(map_ahead(load, manifest.paths, ahead=2 * batch_size), batch_size):
-        parts.append(encode(np.stack(batch)))
-        if progress:
-            progress(sum(map(len, parts)), len(manifest))
+    with input_pixels(preprocessing, len(manifest), cache, limits) as pixels_of:
+
+        def load(sample: tuple[str, Path]) -> np.ndarray:
+            try:
+                return preprocessor.normalise(pixels_of(*sample))
+            except ImageError as error:
+                raise DataError(
+                    f"{sample[1]} was accepted by validation, but cannot be read any more: {error}"
+                ) from error
+
+        samples = zip(manifest.ids, manifest.paths, strict=True)
+        for batch in batched(map_ahead(load, samples, ahead=2 * batch_size), batch_size):
+            parts.append(encode(np.stack(batch)))
+            if progress:
+                progress(sum(map(len, parts)), len(manifest))
     return EmbeddingSet(tuple(manifest.ids), np.concatenate(parts), encoder_hash, preprocessing_hash(preprocessing))

@@ -1,4 +1,8 @@
-"""Pictures decoded once and kept as bytes in a file that is mapped into memory: no step waits for a decoder."""
+"""Pictures decoded once and kept in a file for the length of a run: no step waits for a decoder.
+
+The file is a shard of the pixel cache (`data.pixel_shards`). The cache itself is not used: it keeps pictures from run to
+run by the hash of their bytes, and the pictures of image–text pairs are known by their names alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from PIL import Image
 
 from clip_har.data.image import ImageLimits, decode_image
 from clip_har.data.loading import map_ahead
+from clip_har.data.pixel_shards import Shard, ShardWriter
 from clip_har.errors import ImageError
 
 _LONGEST_SHAPE = 2.0  # the longer side is cut to this many times the shorter: more would hardly ever be seen
@@ -30,9 +35,7 @@ class StoredPictures:
     kept: list[int] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     first_problem: str = ""
-    _shapes: list[tuple[int, int, int]] = field(default_factory=list)
-    _offsets: list[int] = field(default_factory=list)
-    _bytes: np.ndarray | None = None
+    _shard: Shard | None = None
 
     @classmethod
     def decode(
@@ -43,36 +46,35 @@ class StoredPictures:
         limits: ImageLimits | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> StoredPictures:
-        """Decode files into `folder/pictures.bin`; those that cannot be decoded are left out and counted.
+        """Decode files into `folder/pictures.tar`; those that cannot be decoded are left out and counted.
 
         Args:
             shorter_side: larger pictures are reduced to this, in pixels.
             progress: called with the number of pictures done.
         """
         stored = cls()
-        file = folder / "pictures.bin"
-        offset = 0
+        writer = ShardWriter(folder / "pictures.tar")
 
         def load(path: Path) -> np.ndarray | ImageError:
             try:
-                return _reduced(decode_image(path, limits, reduce_above=2 * shorter_side).image, shorter_side)
+                return reduced(decode_image(path, limits, reduce_above=2 * shorter_side).image, shorter_side)
             except ImageError as error:
                 return error
 
-        with open(file, "wb") as target:
+        try:
             for number, pixels in enumerate(map_ahead(load, paths)):
                 if isinstance(pixels, ImageError):
                     stored.rejected[pixels.reason] += 1
                     stored.first_problem = stored.first_problem or str(pixels)
                 else:
-                    target.write(pixels.tobytes())
+                    writer.add(str(number), pixels)
                     stored.kept.append(number)
-                    stored._shapes.append(pixels.shape)
-                    stored._offsets.append(offset)
-                    offset += pixels.nbytes
                 if progress:
                     progress(number + 1)
-        stored._bytes = np.memmap(file, dtype=np.uint8, mode="r") if offset else np.empty(0, dtype=np.uint8)
+            stored._shard = writer.publish()
+        except BaseException:
+            writer.discard()
+            raise
         return stored
 
     def __len__(self) -> int:
@@ -80,13 +82,16 @@ class StoredPictures:
 
     def __getitem__(self, number: int) -> Image.Image:
         """The picture stored as `number`, RGB."""
-        assert self._bytes is not None
-        shape, offset = self._shapes[number], self._offsets[number]
-        return Image.fromarray(np.asarray(self._bytes[offset : offset + int(np.prod(shape))]).reshape(shape))
+        assert self._shard is not None
+        return Image.fromarray(self._shard.read(number))
 
 
-def _reduced(image: Image.Image, shorter_side: int) -> np.ndarray:
-    """uint8 [h, w, 3] of the picture, its ends cut off where it is very long."""
+def reduced(image: Image.Image, shorter_side: int) -> np.ndarray:
+    """A picture, RGB, as small as training needs it: uint8 [h, w, 3], its ends cut off where it is very long.
+
+    Args:
+        shorter_side: larger pictures are reduced to this, in pixels.
+    """
     longest = round(_LONGEST_SHAPE * min(image.size))
     if max(image.size) > longest:
         left, top = (max(0, side - longest) // 2 for side in image.size)
