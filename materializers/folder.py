@@ -41,13 +41,19 @@ class FolderMaterializer(BaseMaterializer):
             return
         with self.get_temporary_directory(delete_at_exit=True) as folder:
             self.write(data, Path(folder))
-            copy_dir(folder, self.uri)
+            if hasattr(self._artifact_store, "put_folder"):  # all files at once, as our own store does
+                self._artifact_store.put_folder(folder, self.uri)
+            else:
+                copy_dir(folder, self.uri)
 
     def load(self, data_type: type[Any]) -> Any:
         if os.path.isdir(self.uri):
             return self.read(Path(self.uri))
         with self.get_temporary_directory(delete_at_exit=False) as folder:
-            copy_dir(self.uri, folder)
+            if hasattr(self._artifact_store, "get_folder"):
+                self._artifact_store.get_folder(self.uri, folder)
+            else:
+                copy_dir(self.uri, folder)
             return self.read(Path(folder))
 
     def page(self, name: str, html: str) -> dict[str, VisualizationType]:

@@ -1,0 +1,1 @@
+"""ZenML flavors of our own, named in the stacks' files by their `source`."""
