@@ -73,7 +73,7 @@ def test_within_a_point_of_scikit_learn_on_photographs(
     header, *rows = (har_folder / "Training_set.csv").read_text().splitlines()
     (tmp_path / "Training_set.csv").write_text("\n".join([header, *rows[::9]]))
     (tmp_path / "train").symlink_to(har_folder / "train")
-    manifest, _ = validate(build_source(CsvSourceConfig(path=str(tmp_path)), ""), ValidationConfig())
+    manifest, *_ = validate(build_source(CsvSourceConfig(path=str(tmp_path)), ""), ValidationConfig())
     manifest = split_manifest(manifest, SplitConfig(train=0.4, validation=0.25, calibration=0.05, test=0.3))
     encoder = DualEncoder.load(ModelConfig(backbone=str(har_dual_encoder)))
     embeddings = embed_manifest(manifest, encoder.encode_images, "", encoder.preprocessing)

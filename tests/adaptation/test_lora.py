@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from clip_har.adaptation import METHODS
-from clip_har.adaptation.lora import LoraConfig, find_targets
+from clip_har.adaptation.lora import Lora, LoraConfig, find_targets
 from clip_har.data.augmentation import AugmentationConfig
-from clip_har.errors import ModelError
+from clip_har.data.image import ImageLimits
+from clip_har.data.pixel_cache import PixelCache, PixelCacheConfig
+from clip_har.errors import ImageError, ModelError
 from clip_har.hashing import sha256_folder
 from clip_har.models.bundle import ModelBundle
 from clip_har.models.dual_encoder import DualEncoder
@@ -74,8 +76,6 @@ def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     get_peft_model = peft.get_peft_model
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peft, "get_peft_model", spied)
-        from clip_har.adaptation.lora import Lora
-
         adapted = Lora(STRONG).fit(context, "lora")
     return Fitted(
         study=study,
@@ -206,3 +206,48 @@ def test_on_cuda_as_on_the_cpu(study: Study) -> None:
     context = replace(study.context(), encoder=study.load().to("cuda"))
     there, here = Lora(config).fit(context, "lora"), study.fit(config)
     np.testing.assert_allclose(there.validation_logits, here.validation_logits, atol=0.1)
+
+
+def test_the_limits_of_the_run_are_kept_to(study: Study) -> None:
+    """A picture that validation let through under wider limits must not be refused here, and the other way about."""
+    config = LoraConfig(training=TrainerConfig(max_steps=1))
+    context = replace(study.context(), limits=ImageLimits(max_pixels=1000))
+    with pytest.raises(ImageError, match="at most 1,000 are allowed"):
+        Lora(config).fit(context, "lora")
+
+
+def test_a_policys_name_is_a_config(study: Study) -> None:
+    config = LoraConfig.model_validate(
+        {"augmentation": {"policy": "strong", "mixup": 0.3, "cutmix": 0.5}, "training": {"max_steps": 3}}
+    )
+    adapted = study.fit(config)
+    assert adapted.augmentation == config.augmentation.model_dump(mode="json")
+    assert np.isfinite([row["loss"] for row in adapted.history[1:]]).all()
+    assert LoraConfig(augmentation="medium").augmentation == AugmentationConfig(policy="medium")
+    for nothing in (None, "none"):
+        assert study.fit(LoraConfig(augmentation=nothing, training={"max_steps": 1})).augmentation is None
+    untouched = study.fit(LoraConfig(towers=("text",), training={"max_steps": 1}))
+    assert untouched.augmentation is None, "the pictures' embeddings are read from the cache"
+
+
+def test_soft_labels_are_the_mean_of_two_losses(study: Study) -> None:
+    from clip_har.adaptation.lora import _LoraTask
+
+    config = LoraConfig(augmentation="none")
+    task = _LoraTask(study.context(), config, adapts_image=True, adapts_text=False)
+    (labels, pixels), *_ = task.batches(np.arange(8), 0, 8)
+    other = labels.flip(0)
+    shares = torch.nn.functional.one_hot(labels, 4) * 0.3 + torch.nn.functional.one_hot(other, 4) * 0.7
+    one, two = (float(task.loss((target, pixels)).detach()) for target in (labels, other))
+    assert float(task.loss((shares.float(), pixels)).detach()) == pytest.approx(0.3 * one + 0.7 * two, abs=1e-4)
+
+
+def test_the_pixel_cache_changes_no_number(study: Study, tmp_path: Path) -> None:
+    config = LoraConfig(training=TrainerConfig(epochs=2, batch_size=24, learning_rate=1e-2), augmentation="none")
+    plain = Lora(config).fit(study.context(), "lora")
+    cache = PixelCache(tmp_path / "pixels", PixelCacheConfig(enabled="always"))
+    for _ in range(2):
+        cached = Lora(config).fit(replace(study.context(), cache=cache), "lora")
+        assert cached.history == plain.history
+        np.testing.assert_array_equal(cached.validation_logits, plain.validation_logits)
+    assert cache.bytes() > 0

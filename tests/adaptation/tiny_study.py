@@ -96,7 +96,7 @@ class Study:
         return DualEncoder.load(self.model)
 
     def fit(self, config: MethodConfig, seed: int = 0) -> AdaptedModel:
-        return METHODS.get(config.method)(config).fit(self.context(seed), config.method)
+        return METHODS.get(config.method)(config).adapt(self.context(seed), config.method)
 
     def assemble(self, target: Path, adapted: AdaptedModel) -> ModelBundle:
         return assemble_bundle(

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from clip_har.errors import BundleError
-from clip_har.models.head import HEADS, LinearHead, TextHead, head_from_arrays, softmax
+from clip_har.models.head import HEADS, AdapterHead, CacheHead, LinearHead, TextHead, head_from_arrays, softmax
 
 GENERATOR = np.random.default_rng(0)
 
@@ -21,6 +21,14 @@ IMAGES, CLASSES = unit(7, 16), unit(3, 16)
 EXAMPLES = {
     "text": TextHead(12.5, -3.25),
     "linear": LinearHead(GENERATOR.normal(size=(3, 16)).astype(np.float32), np.float32([0.5, -1, 2])),
+    "cache": CacheHead(unit(5, 16), np.eye(3, dtype=np.float32)[[0, 1, 2, 1, 1]], 1.5, 3.0, 12.5, -3.25),
+    "adapter": AdapterHead(
+        GENERATOR.normal(size=(4, 16)).astype(np.float32),
+        GENERATOR.normal(size=(16, 4)).astype(np.float32),
+        ratio=0.3,
+        scale=12.5,
+        bias=-3.25,
+    ),
 }
 
 
@@ -51,6 +59,29 @@ def test_scores_are_those_of_the_formulas():
         [float(np.dot(image, row)) + shift for row, shift in zip(weight, bias, strict=True)] for image in IMAGES
     ]
     assert EXAMPLES["linear"].score(IMAGES) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+def test_cache_scores_are_those_of_the_formula():
+    head = EXAMPLES["cache"]
+    expected = np.empty((len(IMAGES), len(CLASSES)))
+    for row, image in enumerate(IMAGES.astype(np.float64)):
+        for column, text in enumerate(CLASSES):
+            cached = sum(
+                1.5 * np.exp(-3.0 * (1 - image @ key)) * value[column]
+                for key, value in zip(head.keys, head.values, strict=True)
+            )
+            expected[row, column] = 12.5 * (image @ text) - 3.25 + cached
+    assert head.score(IMAGES, CLASSES) == pytest.approx(expected, abs=1e-5)
+
+
+def test_adapter_scores_are_those_of_the_formula_whatever_the_length_of_the_embedding():
+    head = EXAMPLES["adapter"]
+    expected = np.empty((len(IMAGES), len(CLASSES)))
+    for row, image in enumerate(7.0 * IMAGES.astype(np.float64)):  # the paper's embeddings are not normalised
+        hidden = [max(0.0, image @ weights) for weights in head.down]
+        mixed = 0.3 * head.up.astype(np.float64) @ hidden + 0.7 * image
+        expected[row] = 12.5 * CLASSES @ (mixed / np.sqrt(mixed @ mixed)) - 3.25
+    assert head.score(IMAGES, CLASSES) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_linear_head_is_stored_as_float32():

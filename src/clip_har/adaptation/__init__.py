@@ -18,6 +18,12 @@ METHODS: Registry[AdaptationMethod] = Registry(
         "zero_shot": "clip_har.adaptation.zero_shot:ZeroShot",
         "linear_probe": "clip_har.adaptation.linear_probe:LinearProbe",
         "lora": "clip_har.adaptation.lora:Lora",
+        "prompt_search": "clip_har.adaptation.prompt_search:PromptSearch",
+        "coop": "clip_har.adaptation.coop:Coop",
+        "tip_adapter": "clip_har.adaptation.tip_adapter:TipAdapter",
+        "tip_adapter_f": "clip_har.adaptation.tip_adapter:TipAdapterF",
+        "projection_tuning": "clip_har.adaptation.projection_tuning:ProjectionTuning",
+        "clip_adapter": "clip_har.adaptation.clip_adapter:ClipAdapter",
     },
 )
 

@@ -62,7 +62,15 @@ def assemble_bundle(
         encoder_hash=encoder_hash,
         data_hash=manifest.content_hash,
         data_revision=str(manifest.frame["data_revision"].iloc[0]),
-        config_hash=sha256_json([adapted.recipe, prompts.model_dump(mode="json"), model.dtype]),
+        data_dvc_hash=manifest.dvc_hash,
+        config_hash=sha256_json(
+            [
+                adapted.recipe,
+                prompts.model_dump(mode="json"),
+                model.dtype,
+                model.preprocessing and model.preprocessing.model_dump(mode="json"),
+            ]
+        ),
         open_vocabulary=adapted.open_vocabulary,
         decoder_reduction=encoder.preprocessing.decoder_reduction,
         metrics=metrics,

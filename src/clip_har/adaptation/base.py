@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from clip_har.adaptation.few_shot import draw_shots
 from clip_har.component import Artifact, ComponentConfig
+from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import Manifest
+from clip_har.data.pixel_cache import PixelCache
 from clip_har.hashing import sha256_arrays, sha256_folder, sha256_json
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import OpenVocabulary
@@ -24,14 +27,49 @@ from clip_har.models.prompts import PromptConfig
 from clip_har.storage import write_atomic, write_json
 
 if TYPE_CHECKING:
+    from clip_har.adaptation.projection import PooledFeatures
     from clip_har.models.dual_encoder import DualEncoder
     from clip_har.models.embeddings import EmbeddingSet
 
 
 class MethodConfig(ComponentConfig):
-    """Base of the methods' configs; `method` names which one it is."""
+    """Base of the methods' configs; `method` names which one it is.
+
+    A config with a field `preset` takes what is not given from `PRESETS[preset]`.
+    """
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
 
     method: str = Field(description="Name of the adaptation method.")
+    shots: int | None = Field(
+        None,
+        ge=1,
+        description="Labelled photographs of each class that may be fitted on, drawn from the train split with the "
+        "run's seed; all if not given.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "preset" not in cls.model_fields:
+            return value
+        name = value.get("preset", cls.model_fields["preset"].default)
+        if name not in cls.PRESETS:
+            raise ValueError(f"there is no preset {name!r}; wanted: {', '.join(cls.PRESETS)}")
+        return _merged(cls.PRESETS[name], value)
+
+    def restricted_to(self, labels: Collection[str]) -> MethodConfig:
+        """The config for a data set with these labels only; methods whose configs name labels override it."""
+        return self
+
+
+def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merged key by key; what is given goes first."""
+    merged = dict(defaults)
+    for key, value in given.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 class ComparisonConfig(ComponentConfig):
@@ -66,6 +104,10 @@ class AdaptationContext:
         compute: device and batch size.
         seed: of everything random.
         progress: called as `progress(done, total, note)`.
+        pooled: what the image encoder's projection takes, of the train and validation splits at least; methods that
+            need it make it from the photographs if it is not given.
+        limits: what is accepted as an image.
+        cache: where decoded pictures are kept.
     """
 
     encoder: DualEncoder
@@ -75,6 +117,9 @@ class AdaptationContext:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     seed: int = 0
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
+    pooled: PooledFeatures | None = None
+    limits: ImageLimits = field(default_factory=ImageLimits)
+    cache: PixelCache | None = None
 
     @cached_property
     def train(self) -> Manifest:
@@ -85,6 +130,12 @@ class AdaptationContext:
     def validation(self) -> Manifest:
         """Samples to choose settings on."""
         return self.manifest.split("validation")
+
+    def with_shots(self, shots: int | None) -> AdaptationContext:
+        """The same with at most so many training photographs of each class; all of them for None."""
+        if shots is None:
+            return self
+        return replace(self, manifest=draw_shots(self.manifest, shots, self.seed))
 
     def texts(self, prompts: str) -> dict[str, list[str]]:
         """The texts of each class, "single" or "ensemble"."""
@@ -105,6 +156,8 @@ class AdaptedModel(Artifact):
         history: what happened on the way: a row a step, an epoch or a setting tried.
         trained_parameters: how many numbers were fitted.
         remarks: what a reader should know ("no LoRA targets in the image encoder").
+        augmentation: config of what the training pictures went through; None if they were seen as they are, or their
+            embeddings were.
     """
 
     name: str
@@ -120,6 +173,7 @@ class AdaptedModel(Artifact):
     encoder: DualEncoder | StoredEncoders | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    augmentation: dict[str, Any] | None = None
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -133,6 +187,7 @@ class AdaptedModel(Artifact):
             "trained_parameters": self.trained_parameters,
             "history": self.history,
             "remarks": self.remarks,
+            "augmentation": self.augmentation,
             "encoder": self.encoder is not None,
         }
 
@@ -174,6 +229,7 @@ class AdaptedModel(Artifact):
             encoder=StoredEncoders(folder / "encoder") if about["encoder"] else None,
             history=about["history"],
             remarks=about["remarks"],
+            augmentation=about["augmentation"],
         )
 
     def content_hash(self, folder: str | Path | None = None) -> str:
@@ -193,9 +249,13 @@ class AdaptationMethod(ABC):
     def __init__(self, config: MethodConfig) -> None:
         self.config = config
 
+    def adapt(self, context: AdaptationContext, name: str) -> AdaptedModel:
+        """`fit` on as many shots as the config allows: what is called from outside."""
+        return self.fit(context.with_shots(self.config.shots), name)
+
     @abstractmethod
     def fit(self, context: AdaptationContext, name: str) -> AdaptedModel:
-        """Adapt to the train split.
+        """Adapt to the train split; what a method implements.
 
         Args:
             name: what the candidate is called in the leaderboard.

@@ -20,6 +20,7 @@ from clip_har.data.loading import batched, map_ahead
 from clip_har.errors import ModelError
 from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import TextHead
+from clip_har.models.input_pixels import input_pixels
 from clip_har.models.preprocessing import Preprocessor
 from clip_har.training.pixels import TrainingPixels
 from clip_har.training.scores import validation_scores
@@ -52,7 +53,9 @@ class LoraConfig(MethodConfig):
     )
     prompts: Literal["single", "ensemble"] = Field("single", description="One template, or the mean over all.")
     augmentation: AugmentationConfig | None = Field(
-        AugmentationConfig(), description="Random views of the training pictures (where the image encoder is adapted)."
+        AugmentationConfig(),
+        description="Random views of the training pictures, where the image encoder is adapted: a policy's name, or its "
+        "parts.",
     )
     training: TrainerConfig = Field(TrainerConfig(epochs=10, learning_rate=2e-4), description="The training run.")
 
@@ -132,11 +135,16 @@ class Lora(AdaptationMethod):
             encoder=encoder,
             history=result.history,
             remarks=remarks,
+            augmentation=task.augmentation,
         )
 
 
 class _LoraTask:
-    """Cross-entropy of scaled cosines between pictures and class prompts."""
+    """Cross-entropy of scaled cosines between pictures and class prompts.
+
+    Attributes:
+        augmentation: config of what the pictures go through, as JSON; None if nothing, or if the image encoder stays.
+    """
 
     def __init__(
         self, context: AdaptationContext, config: LoraConfig, *, adapts_image: bool, adapts_text: bool
@@ -147,14 +155,25 @@ class _LoraTask:
         self._batch_size = context.compute.batch_size
         self._adapts_image, self._adapts_text = adapts_image, adapts_text
         self._validation = context.validation
+        self._limits, self._cache = context.limits, context.cache
         self._labels = torch.from_numpy(context.train.label_indices).to(self._encoder.device)
         self._scale, self._bias = self._encoder.logit_scale, self._encoder.logit_bias
         self._texts = context.texts(config.prompts)
         self._tokens = self._encoder.tokenize([text for texts in self._texts.values() for text in texts])
         self._fixed_text = torch.from_numpy(self._encoder.class_matrix(self._texts)).to(self._encoder.device)
         self.sample_count = len(context.train)
+        self.augmentation = None
         if adapts_image:
-            self._pixels = TrainingPixels(context.train, self._encoder.preprocessing, config.augmentation, context.seed)
+            if config.augmentation is not None and config.augmentation.acting():
+                self.augmentation = config.augmentation.model_dump(mode="json")
+            self._pixels = TrainingPixels(
+                context.train,
+                self._encoder.preprocessing,
+                config.augmentation,
+                context.seed,
+                context.limits,
+                context.cache,
+            )
         else:
             self._fixed_images = torch.from_numpy(context.embeddings.of(context.train.ids)).to(self._encoder.device)
             self._fixed_validation = context.embeddings.of(self._validation.ids)
@@ -170,24 +189,25 @@ class _LoraTask:
                 module.train(training)
 
     def batches(self, order: np.ndarray, epoch: int, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(targets, inputs): labels int64 [n], or their shares float32 [n, c] where pictures are mixed."""
         import torch
 
         device = self._encoder.device
         if self._adapts_image:
-            for positions, pixels in self._pixels.batches(order, epoch, batch_size):
-                yield torch.from_numpy(positions).to(device), torch.from_numpy(pixels).to(device)
+            for targets, pixels in self._pixels.labelled_batches(order, epoch, batch_size):
+                yield torch.from_numpy(targets).to(device), torch.from_numpy(pixels).to(device)
             return
         for positions in batched(order.tolist(), batch_size):
             chosen = torch.as_tensor(positions, device=device)
-            yield chosen, self._fixed_images[chosen]
+            yield self._labels[chosen], self._fixed_images[chosen]
 
     def loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         from torch.nn.functional import cross_entropy
 
-        positions, inputs = batch
+        targets, inputs = batch
         images = self._encoder.image_features(inputs) if self._adapts_image else inputs
         logits = self._scale * images @ self._class_features().T + self._bias
-        return cross_entropy(logits.float(), self._labels[positions])
+        return cross_entropy(logits.float(), targets)
 
     def _class_features(self) -> torch.Tensor:
         """[c, d] with gradients: as `DualEncoder.class_matrix`."""
@@ -205,10 +225,11 @@ class _LoraTask:
         if not self._adapts_image:
             return self._fixed_validation
         preprocessor = Preprocessor(self._encoder.preprocessing)
-        pixels = map_ahead(lambda path: preprocessor(preprocessor.decode(path)), self._validation.paths)
-        return np.concatenate(
-            [self._encoder.encode_images(np.stack(part)) for part in batched(pixels, self._batch_size)]
-        )
+        samples = zip(self._validation.ids, self._validation.paths, strict=True)
+        with input_pixels(preprocessor.config, len(self._validation), self._cache, self._limits) as pixels_of:
+            pixels = map_ahead(lambda sample: preprocessor.normalise(pixels_of(*sample)), samples)
+            parts = [self._encoder.encode_images(np.stack(part)) for part in batched(pixels, self._batch_size)]
+        return np.concatenate(parts)
 
     def validate(self) -> dict[str, float]:
         class_matrix = self._class_features().float().cpu().numpy()

@@ -49,6 +49,10 @@ class OpenVocabulary(ComponentConfig):
     base_accuracy: float | None = Field(None, description="Accuracy on the classes adapted to, if measured.")
     novel_accuracy: float | None = Field(None, description="Accuracy on classes held out of adaptation, if measured.")
     harmonic_mean: float | None = Field(None, description="Harmonic mean of the two, if measured.")
+    novel_classes: tuple[str, ...] = Field((), description="The classes that were held out for the measurement.")
+    zero_shot_base_accuracy: float | None = Field(None, description="Zero-shot's, on the same photographs.")
+    zero_shot_novel_accuracy: float | None = Field(None, description="Zero-shot's, on the same photographs.")
+    zero_shot_harmonic_mean: float | None = Field(None, description="Zero-shot's, on the same photographs.")
 
 
 class BundleInfo(ComponentConfig):
@@ -64,6 +68,7 @@ class BundleInfo(ComponentConfig):
     encoder_hash: str = Field(description="Hash of this bundle's image encoder.")
     data_hash: str = Field(description="Content hash of the Manifest that it was trained on.")
     data_revision: str = Field(description="Revision of the data that it was trained on.")
+    data_dvc_hash: str = Field("", description="DVC's md5 of those data's pictures; empty if they were not published.")
     config_hash: str = Field(description="Hash of the component configs that made it.")
     open_vocabulary: OpenVocabulary = Field(description="Whether other labels work.")
     decoder_reduction: bool = Field(False, description="Setting of the preprocessing that transformers does not know.")
