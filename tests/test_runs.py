@@ -158,3 +158,35 @@ def test_a_published_bundle_is_linked_and_both_are_whole(tmp_path: Path, bundle:
     assert not (first / "bundle" / "attachments").exists()
     shutil.rmtree(first)
     assert ModelBundle.load(second / "bundle").model_id == bundle.model_id
+
+
+def test_a_fixed_folder_is_replaced_as_a_whole(tmp_path: Path, bundle: ModelBundle) -> None:
+    fixed = tmp_path / "dvc" / "train"
+    first = put(
+        tmp_path / "outputs", bundle, "one", fixed=fixed, files={"plots/a.csv": "a\n1\n", "version.json": b"{}"}
+    )
+    assert first == fixed
+    assert (fixed / "plots" / "a.csv").read_text() == "a\n1\n"
+    second = put(tmp_path / "outputs", None, "two", fixed=str(fixed), report="second")
+    assert second == fixed
+    assert {path.name for path in fixed.iterdir()} == {"report.html", "metrics.json", "run.json"}
+    assert read_record(fixed)["run"] == "two"
+    assert (tmp_path / "outputs" / "latest").resolve() == fixed.resolve()
+    assert [path.name for path in fixed.parent.iterdir()] == ["train"]
+
+
+def test_what_a_killed_run_left_beside_a_fixed_folder_is_in_nobodys_way(tmp_path: Path, bundle: ModelBundle) -> None:
+    fixed = tmp_path / "train"
+    for name in (".train.new", ".train.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("")
+    put(tmp_path / "outputs", bundle, fixed=fixed)
+    put(tmp_path / "outputs", bundle, fixed=fixed)
+    assert {path.name for path in tmp_path.iterdir()} == {"artifact", "outputs", "train"}
+
+
+def test_a_failure_leaves_the_fixed_folder_as_it_was(tmp_path: Path, bundle: ModelBundle) -> None:
+    fixed = put(tmp_path / "outputs", bundle, fixed=tmp_path / "train", report="first")
+    with pytest.raises(ValueError, match="JSON"):
+        put(tmp_path / "outputs", bundle, fixed=tmp_path / "train", report="second", metrics={"a": math.nan})
+    assert (fixed / "report.html").read_text() == "first"

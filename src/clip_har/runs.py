@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ def publish(
     bundle: ModelBundle | None = None,
     backbone: Path | None = None,
     model_card: str | None = None,
+    files: Mapping[str, bytes | str] | None = None,
+    fixed: str | Path | None = None,
 ) -> Path:
     """Publish a run whole or not at all, and point `outputs/latest` at it.
 
@@ -36,17 +39,17 @@ def publish(
         bundle: becomes `bundle/`.
         backbone: a Hugging Face folder, which becomes `backbone/`.
         model_card: its README.md.
+        files: further files: path below the run's folder → content.
+        fixed: the run's folder, instead of one below `outputs` with the run's name; what an earlier run published there
+            is replaced as a whole. For DVC's stages.
 
     Returns:
         The run's folder.
     """
     outputs = Path(outputs)
-    target = outputs / name
-    number = 2
-    while target.exists():
-        target = outputs / f"{name}-{number}"
-        number += 1
-    with new_folder(target) as folder:
+    target = _free_place(outputs, name) if fixed is None else Path(fixed)
+    made = target if fixed is None else _beside(target, "new")
+    with new_folder(made) as folder:
         if bundle is not None:
             _copy_bundle(bundle.path, folder / "bundle", link=bundle.path.resolve().is_relative_to(outputs.resolve()))
         if backbone is not None:
@@ -54,9 +57,39 @@ def publish(
             write_atomic(folder / "backbone" / "README.md", model_card or "")
         write_atomic(folder / "report.html", report)
         write_json(folder / "metrics.json", metrics)
-        write_json(folder / "run.json", record | {"run": target.name})
+        for path, content in (files or {}).items():
+            write_atomic(folder / path, content)
+        write_json(folder / "run.json", record | {"run": target.name if fixed is None else name})
+    if fixed is not None:
+        _replace(target, made)
+    outputs.mkdir(parents=True, exist_ok=True)
     point_link(outputs / LATEST, target)
     return target
+
+
+def _free_place(outputs: Path, name: str) -> Path:
+    target = outputs / name
+    number = 2
+    while target.exists():
+        target = outputs / f"{name}-{number}"
+        number += 1
+    return target
+
+
+def _beside(target: Path, what: str) -> Path:
+    """A hidden folder beside `target`, cleared of what a killed run left in it."""
+    place = target.with_name(f".{target.name}.{what}")
+    shutil.rmtree(place, ignore_errors=True)
+    return place
+
+
+def _replace(target: Path, made: Path) -> None:
+    """Put a folder in another's place; killed between the two renames, the old one is still there under a hidden name."""
+    old = _beside(target, "old")
+    if target.exists():
+        target.rename(old)
+    made.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _copy_bundle(source: Path, target: Path, *, link: bool) -> None:

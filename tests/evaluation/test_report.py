@@ -271,3 +271,56 @@ def test_the_leaderboard_alone(leaderboard: Leaderboard) -> None:
     assert leaderboard.why.replace("\u202f", " ") in page.said.replace("\u202f", " ")
     assert page.said.index("probe") < page.said.index("small_lora")
     assert len(page.of("tr", **{"class": "winner"})) == 1
+
+
+def test_what_augmentation_did_is_shown_where_there_was_one(test_split: Manifest) -> None:
+    report = measured(test_split)
+    assert "augmentation" not in [attributes["id"] for attributes in Page(render_report(report)).of("h2")]
+    sheet = {
+        "names": ["lora", HOSTILE],
+        "policy": "medium",
+        "operations": [("Horizontal flip", "left and right exchanged; 50 % of pictures, never for texting")],
+        "mixes": True,
+        "pictures": 8,
+        "epochs": 5,
+        "image": "data:image/jpeg;base64,AAAA",
+    }
+    html = render_report(report, augmentation=[sheet])
+    page = Page(html)
+    assert "augmentation" in [attributes["id"] for attributes in page.of("h2")]
+    assert "#augmentation" in [link["href"] for link in page.of("a")]
+    assert [image["src"] for image in page.of("img", **{"class": "sheet"})] == [sheet["image"]]
+    assert "8 training pictures, and what became of each in 5 epochs" in page.said
+    assert "Horizontal flip left and right exchanged" in page.said
+    assert "policy medium" in page.said
+    assert "shares of their labels" in page.said
+    assert "<script" not in html
+    unmixed = Page(render_report(report, augmentation=[sheet | {"mixes": False}]))
+    assert "shares of their labels" not in unmixed.said
+
+
+def test_likely_label_errors_are_shown_where_there_are_some(test_split: Manifest) -> None:
+    report = measured(test_split)
+    example = {
+        "uri": "train/1.jpg",
+        "label": HOSTILE,
+        "suggested": "using_laptop",
+        "quality": 0.004,
+        "confidence": 0.97,
+        "picture": "data:image/jpeg;base64,AAAA",
+    }
+    review = {"reviewed": 1234, "listed": 31, "agreement": 0.8, "left_out": [], "examples": [example]}
+    html = render_report(report, label_review=review)
+    page = Page(html)
+    assert "labels" in [attributes["id"] for attributes in page.of("h2")]
+    assert "#labels" in [link["href"] for link in page.of("a")]
+    assert "31 of 1234 photographs, of all splits" in page.said
+    assert "here are the first 1." in page.said
+    assert "rather using laptop 97.0 % train/1.jpg" in page.said
+    assert [image["src"] for image in page.of("img")][-1] == example["picture"]
+    assert "<script" not in html
+    gone = Page(render_report(report, label_review=review | {"examples": [example | {"picture": None}]}))
+    assert len(gone.of("img")) == len(page.of("img")) - 1
+    for nothing in (None, review | {"listed": 0, "examples": []}):
+        shown = Page(render_report(report, label_review=nothing))
+        assert "labels" not in [attributes["id"] for attributes in shown.of("h2")]

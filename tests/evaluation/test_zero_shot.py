@@ -60,7 +60,7 @@ def test_a_backbone_is_measured_on_every_photograph_with_the_prompts(tmp_path):
     source = build_source(
         parse_source_config({"source": "folder", "path": str(colour_photos(tmp_path / "photos", NAMES, 4))}), "unused"
     )
-    manifest, _ = validate(source, ValidationConfig(), "revision")
+    manifest, *_ = validate(source, ValidationConfig(), data_revision="revision")
     prompts = PromptConfig(class_names={"using_laptop": ("typing", "at a laptop")})
     measured = measure_zero_shot(backbone, manifest, prompts, ["using_laptop"], CONFIG, ComputeConfig(device="cpu"))
     assert measured.samples == len(manifest) == 12

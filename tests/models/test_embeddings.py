@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from clip_har.data.manifest import Manifest
+from clip_har.data.pixel_cache import PixelCache, PixelCacheConfig
 from clip_har.errors import DataError
+from clip_har.hashing import sha256_file
 from clip_har.models.embeddings import EmbeddingSet, embed_manifest, preprocessing_hash
 from clip_har.models.preprocessing import Preprocessor
 
@@ -113,3 +115,24 @@ def test_a_photograph_that_has_gone_is_named(manifest, encoders):
     encoder = encoders["clip"]
     with pytest.raises(DataError, match=r"gone\.jpg was accepted by validation, but cannot be read any more"):
         embed_manifest(Manifest(gone, manifest.labels, ""), encoder.encode_images, "e", encoder.preprocessing)
+
+
+@pytest.mark.parametrize("kind", ["clip", "vision_text"])
+def test_embeddings_from_the_pixel_cache_are_the_same_to_the_last_bit(manifest, encoders, tmp_path, kind):
+    encoder = encoders[kind]
+    ids = [sha256_file(path) for path in manifest.paths]
+    manifest = Manifest(manifest.frame.assign(id=ids), manifest.labels, manifest.root)
+    cache = PixelCache(tmp_path / "pixels", PixelCacheConfig(enabled="always"))
+
+    def embedded(data: Manifest, cache: PixelCache | None, preprocessing=encoder.preprocessing) -> np.ndarray:
+        return embed_manifest(data, encoder.encode_images, "e", preprocessing, batch_size=5, cache=cache).matrix
+
+    plain = embedded(manifest, None)
+    assert np.array_equal(embedded(manifest, cache), plain)
+    gone = Manifest(manifest.frame.assign(uri="gone.jpg"), manifest.labels, str(tmp_path))
+    assert np.array_equal(embedded(gone, cache), plain), "nothing is decoded again"
+    brighter = encoder.preprocessing.model_copy(update={"mean": (0.1, 0.1, 0.1)})  # comes after what is kept
+    assert np.array_equal(embedded(gone, cache, brighter), embedded(manifest, None, brighter))
+    other = encoder.preprocessing.model_copy(update={"resample": 0})  # comes before
+    with pytest.raises(DataError, match="cannot be read any more"):
+        embedded(gone, cache, other)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from transformers import CLIPImageProcessorPil, MobileNetV2ImageProcessorPil, SiglipImageProcessorPil
 
 from clip_har.data.image import ImageLimits
@@ -204,24 +204,32 @@ def test_large_jpegs_are_reduced_only_if_asked():
         assert Preprocessor(config).decode(buffer.getvalue()).size == size
 
 
-def ramp(width: int, height: int) -> bytes:
-    """A JPEG that is red as far right, and green as far down, as a pixel lies."""
+def ramp(width: int, height: int, orientation: int = 1) -> bytes:
+    """A JPEG that is red as far right, and green as far down, as a pixel lies, before it is turned."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     pixels[:, :, 0] = np.linspace(20, 235, width)
     pixels[:, :, 1] = np.linspace(20, 235, height)[:, None]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0, exif=exif)
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("size", [(1201, 1121), (2241, 2249), (2755, 4501), (4501, 2755)])
-def test_reduction_moves_nothing(size):
+@pytest.mark.parametrize(
+    ("size", "orientation"),
+    [
+        *(((2241, 2249), orientation) for orientation in range(1, 9)),
+        *((size, orientation) for size in ((1201, 1121), (2755, 4501), (4501, 2755)) for orientation in (1, 6)),
+    ],
+)
+def test_reduction_moves_nothing(size, orientation):
     """A reduced side is rounded up: taking it at its word would stretch the picture by part of a pixel."""
     exact, reduced = (
         Preprocessor(PreprocessingConfig.from_huggingface(PROCESSORS["CLIP"].to_dict(), decoder_reduction=asked))
         for asked in (False, True)
     )
-    data = ramp(*size)
+    data = ramp(*size, orientation)
     full, small = exact.decode(data), reduced.decode(data)
     assert 560 <= min(small.size) < min(full.size) == min(size)
     moved = (reduced.resize_and_crop(small).astype(float) - exact.resize_and_crop(full)).mean(axis=(0, 1))

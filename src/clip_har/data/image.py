@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
@@ -29,9 +29,12 @@ REASONS = {
     "truncated": "the image ends too early or is damaged",
 }
 
-# In the `info` of a picture that its decoder has reduced: its (width, height) in the file. The reduced size is that over
-# 2, 4 or 8, rounded up, which alone does not say how far the picture reaches into its last column and row.
+# In the `info` of a picture that its decoder has reduced: its (width, height) in the file, and whether it starts inside
+# the first column and the first row. The reduced size is that over 2, 4 or 8, rounded up, which alone does not say how far
+# the picture reaches into its last column and row (or, turned by its EXIF orientation, into its first).
 REDUCED_FROM = "reduced_from"
+# EXIF orientations that bring the right or lower edge of the file's picture to the left, and to the top.
+_EDGE_AT_LEFT, _EDGE_AT_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
 _PILLOW_REFUSES_ABOVE = 178_956_970  # twice PIL.Image.MAX_IMAGE_PIXELS
 
 
@@ -149,12 +152,13 @@ def decode_image(
                 opened.draft(None, (int(width * scale), int(height * scale)))
             frames = getattr(opened, "n_frames", 1)
             opened.load()
+            orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
             upright = ImageOps.exif_transpose(opened)
             if upright.size != opened.size:
                 width, height = height, width
             image = _to_rgb(upright)
             if max(image.size) < max(width, height):
-                image.info[REDUCED_FROM] = (width, height)
+                image.info[REDUCED_FROM] = (width, height, orientation in _EDGE_AT_LEFT, orientation in _EDGE_AT_TOP)
         except MemoryError:
             raise
         except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -34,11 +34,13 @@ class Manifest(Artifact):
             picture share one), width and height in pixels, format, source (kind of data source), data_revision.
         labels: all classes, in the order of their indices.
         root: folder that the uris are relative to.
+        dvc_hash: DVC's md5 of the published version's pictures; "" if they were not opened from a version.
     """
 
     frame: pd.DataFrame
     labels: tuple[str, ...]
     root: str
+    dvc_hash: str = ""
 
     def __post_init__(self) -> None:
         missing = [column for column in COLUMNS if column not in self.frame.columns]
@@ -75,7 +77,7 @@ class Manifest(Artifact):
                 f"The {name} split is empty: {len(self)} accepted photographs are too few for the fractions in "
                 "`splits`. Add photographs or enlarge that split."
             )
-        return Manifest(part.reset_index(drop=True), self.labels, self.root)
+        return replace(self, frame=part.reset_index(drop=True))
 
     @cached_property
     def label_indices(self) -> np.ndarray:
@@ -102,22 +104,22 @@ class Manifest(Artifact):
         return table.reindex(index=list(self.labels), columns=list(SPLITS), fill_value=0)
 
     def write(self, path: str | Path) -> Path:
-        """Write one Parquet file; classes and root travel in its metadata."""
+        """Write one Parquet file; classes, root and DVC hash travel in its metadata."""
         import io
 
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(self.frame[list(COLUMNS)], schema=_schema(), preserve_index=False)
-        about = {"labels": list(self.labels), "root": self.root}
+        about = {"labels": list(self.labels), "root": self.root, "dvc_hash": self.dvc_hash}
         table = table.replace_schema_metadata({b"clip_har": json.dumps(about).encode()})
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         return write_atomic(path, buffer.getvalue())
 
     @classmethod
-    def read(cls, path: str | Path) -> Manifest:
-        """Read what `write` wrote.
+    def read(cls, path: str | Path | BinaryIO) -> Manifest:
+        """Read what `write` wrote, from a file or its open content.
 
         Raises:
             DataError: if the file is not a Manifest.
@@ -133,7 +135,7 @@ class Manifest(Artifact):
         if about is None:
             raise DataError(f"{path} is a Parquet file, but not a Manifest of clip_har.")
         about = json.loads(about)
-        return cls(table.to_pandas(), tuple(about["labels"]), about["root"])
+        return cls(table.to_pandas(), tuple(about["labels"]), about["root"], about.get("dvc_hash", ""))
 
 
 def _schema():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -218,7 +219,7 @@ def _in_the_order_of(labels: tuple[str, ...], manifest: Manifest) -> Manifest:
             f"The data have classes that the model does not know: {', '.join(strangers)}. "
             f"{did_you_mean(strangers[0], labels)} Leave them out with data.labels."
         )
-    return Manifest(manifest.frame, labels, manifest.root)
+    return replace(manifest, labels=labels)
 
 
 def _examples(manifest: Manifest, probabilities: np.ndarray, chosen: np.ndarray, number: int) -> tuple[Example, ...]:

@@ -11,6 +11,7 @@ from clip_har.evaluation.evaluate import EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard
 from clip_har.evaluation.metrics import Estimate
 from clip_har.evaluation.plots import learning_curves, reliability_diagram, sparkline
+from clip_har.pages import environment, keep_together
 
 _SHOWN = {
     "accuracy": "Accuracy",
@@ -34,6 +35,8 @@ def render_report(
     histories: dict[str, list[dict[str, float]]] | None = None,
     data: dict[str, Any] | None = None,
     run: dict[str, Any] | None = None,
+    augmentation: Sequence[dict[str, Any]] = (),
+    label_review: dict[str, Any] | None = None,
 ) -> str:
     """The whole report as HTML, with no request to anywhere.
 
@@ -41,6 +44,9 @@ def render_report(
         histories: name of a candidate → its `AdaptedModel.history`.
         data: `counts` (rows of label and a number for each split) and `validation` (`ValidationReport.summary()`).
         run: `steps` (name, status, seconds), `facts` (name → text) and `config` (YAML).
+        augmentation: what candidates' training pictures went through, as `training.contact_sheet.augmentation_sheets`
+            gives it; empty if no candidate's did.
+        label_review: photographs whose labels may be wrong, as `LabelReview.shown` gives them.
     """
     seconds = [step["seconds"] for step in (run or {}).get("steps", ())]
     rows = leaderboard.rows if leaderboard else ()
@@ -65,6 +71,8 @@ def render_report(
         reliability_after=reliability_diagram(evaluation.calibrated["bins"]),
         data=data,
         run=run,
+        augmentation=augmentation,
+        label_review=label_review if label_review and label_review["examples"] else None,
         slowest=max(seconds, default=0) or 1,
     )
     return keep_together(page)
@@ -85,28 +93,13 @@ def axis_of(shown: Sequence[Estimate]) -> tuple[float, float]:
     return max(low, 0.0), max(min(high, 1.0), low + 0.05)
 
 
-def keep_together(page: str) -> str:
-    """No line break between a number and its percent sign."""
-    return re.sub(r"(\d) %", "\\1\u202f%", page)
-
-
 def template(name: str) -> Any:
     """A page's jinja2 template, with the filters that the pages use."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("clip_har.evaluation", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
-    environment.filters["words"] = lambda label: str(label).replace("_", " ")
-    environment.filters["interval"] = lambda estimate: _signed(f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}")
-    environment.filters["along"] = lambda value, axis: round(100 * (value - axis[0]) / (axis[1] - axis[0]), 2)
-    environment.filters["duration"] = _duration
-    return environment.get_template(name)
+    templates = environment("clip_har.evaluation")
+    templates.filters["interval"] = lambda estimate: _signed(f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}")
+    templates.filters["along"] = lambda value, axis: round(100 * (value - axis[0]) / (axis[1] - axis[0]), 2)
+    templates.filters["duration"] = _duration
+    return templates.get_template(name)
 
 
 def _signed(text: str) -> str:

@@ -95,9 +95,16 @@ class DualEncoder:
             image_processor = AutoImageProcessor.from_pretrained(place, revision=config.revision)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"model.backbone: {config.backbone!r} cannot be loaded: {error}") from error
-        encoder = cls(model, tokenizer, image_processor, config.backbone, decoder_reduction=config.decoder_reduction)
+        if config.preprocessing is not None:
+            image_processor = type(image_processor).from_dict(config.preprocessing.applied(image_processor.to_dict()))
+        encoder = cls(
+            model, tokenizer, image_processor, config.backbone, decoder_reduction=config.reduces_while_decoding
+        )
         _require_whole(config.backbone, weights["missing_keys"], tokenizer)
-        return encoder.to(where)
+        encoder.to(where)
+        if config.preprocessing is not None and config.preprocessing.size is not None:
+            encoder._require_input_size()
+        return encoder
 
     def to(self, device: torch.device | str) -> DualEncoder:
         """Move the weights; convolutional towers are laid out channels-last, which halves their time on a CPU."""
@@ -161,6 +168,16 @@ class DualEncoder:
         return {
             name: value.to(self.device) for name, value in tokens.items() if takes_all or name in self._text_arguments
         }
+
+    def _require_input_size(self) -> None:
+        height, width = self.preprocessing.output_size
+        try:
+            self.encode_images(np.zeros((1, 3, height, width), dtype=np.float32))
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"model.preprocessing.size: the image encoder of {self.backbone!r} does not take pictures of {height} × "
+                f"{width} pixels: {error}"
+            ) from error
 
     def _longest_text(self) -> int:
         text_config = getattr(self.model.config, "text_config", self.model.config)

@@ -6,9 +6,11 @@ scores are the same too; scaling and normalising are one step.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,6 +37,9 @@ class PreprocessingConfig(ComponentConfig):
     decoder_reduction: bool = Field(
         False, description="Let the decoder reduce JPEGs of at least five times the target (faster, not bit-equal)."
     )
+    resize_within: tuple[int, int] | None = Field(
+        None, description="(height, width) to fit into, the shape kept, in pixels; the crop's zeros fill the rest."
+    )
 
     @classmethod
     def from_huggingface(cls, processor: dict, *, decoder_reduction: bool = False) -> PreprocessingConfig:
@@ -46,7 +51,7 @@ class PreprocessingConfig(ComponentConfig):
         for key in ("do_pad", "do_split_image", "do_reduce_labels", "do_thumbnail", "do_image_splitting"):
             if processor.get(key):
                 raise ModelError(f"preprocessor_config.json: {key} is not supported for a dual encoder's pictures.")
-        shortest, exact = None, None
+        shortest, exact, within = None, None, None
         if processor.get("do_resize", True):
             size = processor.get("size")
             if isinstance(size, int):
@@ -55,10 +60,12 @@ class PreprocessingConfig(ComponentConfig):
                 shortest = int(size["shortest_edge"])
             elif isinstance(size, dict) and size.get("height") and size.get("width"):
                 exact = (int(size["height"]), int(size["width"]))
+            elif isinstance(size, dict) and size.get("max_height") and size.get("max_width"):
+                within = (int(size["max_height"]), int(size["max_width"]))
             else:
                 raise ModelError(
-                    f"preprocessor_config.json: size {size!r} is not supported; wanted: shortest_edge, or height and "
-                    "width."
+                    f"preprocessor_config.json: size {size!r} is not supported; wanted: shortest_edge, height and "
+                    "width, or max_height and max_width."
                 )
         crop = None
         if processor.get("do_center_crop"):
@@ -79,7 +86,27 @@ class PreprocessingConfig(ComponentConfig):
             mean=tuple(processor["image_mean"]) if normalise else (0.0, 0.0, 0.0),
             std=tuple(processor["image_std"]) if normalise else (1.0, 1.0, 1.0),
             decoder_reduction=decoder_reduction,
+            resize_within=within,
         )
+
+    @classmethod
+    def read(cls, folder: str | Path, *, decoder_reduction: bool = False) -> PreprocessingConfig:
+        """Of a Hugging Face folder or a bundle, from its `preprocessor_config.json`.
+
+        Raises:
+            ModelError: as `from_huggingface`, or if it cannot be read.
+        """
+        file = Path(folder) / "preprocessor_config.json"
+        try:
+            processor = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{file} cannot be read: {error}") from error
+        return cls.from_huggingface(processor, decoder_reduction=decoder_reduction)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """All that decoding, resizing and cropping depend on; scaling and normalising come after, for each picture anew."""
+        return self.model_dump(mode="json", exclude={"scale", "mean", "std"})
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -127,13 +154,17 @@ class Preprocessor:
             result[channel] += self._offset[channel]
         return result
 
+    def pixels(self, values: np.ndarray) -> np.ndarray:
+        """float32 [3, h, w], normalised → uint8 [h, w, 3]: to look at what an encoder sees."""
+        levels = (values - self._offset[:, None, None]) / self._factor[:, None, None]
+        return np.clip(np.rint(levels), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+
     def resize_and_crop(self, image: Image.Image) -> np.ndarray:
         """One picture → uint8 [h, w, 3]."""
         config = self.config
         image = image if image.mode == "RGB" else image.convert("RGB")
-        (full_width, full_height), scale = _before_reduction(image)
+        (full_width, full_height), (left_edge, upper_edge, right_edge, lower_edge) = _before_reduction(image)
         height, width = self._resized(full_height, full_width)
-        extent = (full_width / scale, full_height / scale)
         crop_height, crop_width = config.crop or (height, width)
         top, out_height, above = _kept(height, crop_height)
         left, out_width, before = _kept(width, crop_width)
@@ -141,12 +172,12 @@ class Preprocessor:
         if max(height, width) <= _LONGEST * min(height, width):
             # All of it is resized before the crop: a part alone is rounded otherwise in up to a quarter of its pixels,
             # which is enough to move a probability by 0.01.
-            pixels = np.asarray(image.resize((width, height), filtering, (0, 0, *extent)))
+            pixels = np.asarray(image.resize((width, height), filtering, (left_edge, upper_edge, right_edge, lower_edge)))
             pixels = pixels[top : top + out_height, left : left + out_width]
         else:  # a strip of one pixel's height would be resized to gigabytes
-            across, down = extent[0] / width, extent[1] / height
-            box = (left * across, top * down, (left + out_width) * across, (top + out_height) * down)
-            box = (*box[:2], min(box[2], image.width), min(box[3], image.height))
+            across, down = (right_edge - left_edge) / width, (lower_edge - upper_edge) / height
+            box = (left_edge + left * across, upper_edge + top * down)
+            box += (min(box[0] + out_width * across, image.width), min(box[1] + out_height * down, image.height))
             pixels = np.asarray(image.resize((out_width, out_height), filtering, box))
         if (out_height, out_width) == (crop_height, crop_width):
             return pixels
@@ -158,6 +189,9 @@ class Preprocessor:
         config = self.config
         if config.resize_to is not None:
             return config.resize_to
+        if config.resize_within is not None:  # as transformers' `get_image_size_for_max_height_width`
+            scale = min(config.resize_within[0] / height, config.resize_within[1] / width)
+            return max(1, int(height * scale)), max(1, int(width * scale))
         if config.resize_shortest_edge is None:
             return height, width
         short, long = min(height, width), max(height, width)
@@ -200,12 +234,19 @@ class Preprocessor:
         return decode_image(source, limits, reduce_above=self.config.reduce_above, budget=budget)
 
 
-def _before_reduction(image: Image.Image) -> tuple[tuple[int, int], int]:
-    """(width, height) of a picture before its decoder reduced it, and by what it divided them; its own size and 1 else."""
-    full = image.info.get(REDUCED_FROM, image.size)
-    scale = round(full[0] / image.width)
-    reduced = tuple(math.ceil(side / scale) for side in full)
-    return (full, scale) if reduced == image.size else (image.size, 1)  # (cropped or turned since)
+def _before_reduction(image: Image.Image) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+    """(width, height) of a picture before its decoder reduced it, and the box (left, upper, right, lower) that it fills now.
+
+    A reduced picture's last column and row may be only partly its own (its first ones, after a turn).
+    """
+    whole = (0, 0, *image.size)
+    full_width, full_height, at_left, at_top = image.info.get(REDUCED_FROM, (*image.size, False, False))
+    scale = round(full_width / image.width)
+    if (math.ceil(full_width / scale), math.ceil(full_height / scale)) != image.size:
+        return image.size, whole  # cropped or turned since
+    left = image.width - full_width / scale if at_left else 0
+    upper = image.height - full_height / scale if at_top else 0
+    return (full_width, full_height), (left, upper, left + full_width / scale, upper + full_height / scale)
 
 
 def _kept(size: int, crop: int) -> tuple[int, int, int]:

@@ -79,7 +79,8 @@ def test_paths_of_other_machines_are_found(kaggle, listed, uri):
         (",running", "missing_file", "names no file"),
         ("a.jpg,", "missing_label", "no label"),
         ("a.jpg", "missing_label", "no label"),
-        ("{outside},running", "missing_file", "not there"),
+        ("{outside},running", "outside_data_folder", "line 3 of Training_set.csv names an absolute path"),
+        ("C:\\\\elsewhere\\\\absent.jpg,running", "outside_data_folder", "absolute path"),
         (f"{'x' * 300},running", "missing_file", "not there"),
         ("a\0.jpg,running", "missing_file", "not there"),
         ('"a.jpg,running\n' + "c.jpg,running\n" * 30, "missing_file", "not there"),  # a quote that is never closed
@@ -91,6 +92,27 @@ def test_a_row_that_cannot_be_used_keeps_its_reason(kaggle, row, reason, detail)
     assert [record.problem is None for record in records] == [True, False]
     assert records[1].problem[0] == reason
     assert detail in records[1].problem[1]
+
+
+def test_an_absolute_path_into_the_folder_is_found(kaggle):
+    listed = kaggle / "train" / "sub" / "c.jpg"
+    (record,) = source(table(kaggle, f"filename,label\n{listed},running\n")).records()
+    assert (record.uri, record.problem) == ("sub/c.jpg", None)
+
+
+def test_pictures_without_labels_are_told_apart(kaggle):
+    table(kaggle, "filename,label\na.jpg,running\n")
+    assert source(kaggle).unlabelled_files() == []
+    before = source(kaggle).fingerprint()
+    (kaggle / "test" / "deep").mkdir(parents=True)
+    for name in ("x.jpg", "deep/y.PNG", "notes.txt"):
+        (kaggle / "test" / name).write_bytes(b"bytes")
+    found = source(kaggle).unlabelled_files()
+    assert [path.relative_to(kaggle).as_posix() for path in found] == ["test/deep/y.PNG", "test/x.jpg"]
+    after = source(kaggle).fingerprint()
+    (kaggle / "test" / "x.jpg").write_bytes(b"others")
+    assert len({before, after, source(kaggle).fingerprint()}) == 3, "what validation compares with is part of the data"
+    assert source(kaggle, test_folder=None).unlabelled_files() == []
 
 
 def test_a_linked_picture_is_taken(kaggle):
