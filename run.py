@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipelines import CONFIGS, PIPELINES
+from pipelines import CONFIGS, MADE_FIRST, PIPELINES
 
 _PROJECT = Path(__file__).parent
 
@@ -50,7 +50,9 @@ def _show_plan(pipeline: str, config) -> int:
 
     check_sections(pipeline, config)
     print(config.to_yaml(), end="")
-    print(f"# steps of {pipeline}: {', '.join(importlib.import_module(f'pipelines.{pipeline}').plan(config))}")
+    for name, when in ((MADE_FIRST.get(pipeline), ", first, if these data have no published version"), (pipeline, "")):
+        if name is not None:
+            print(f"# steps of {name}{when}: {', '.join(importlib.import_module(f'pipelines.{name}').plan(config))}")
     return 0
 
 

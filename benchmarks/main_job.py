@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def _tuned_probe(manifest, embeddings) -> float:
 
 
 def _few(folder: Path, per_class: int) -> Path:
-    """The first photographs of each class, linked."""
+    """The first photographs of each class, copied: a link would lead out of the data folder."""
     counts: dict[str, int] = {}
     (folder / "train").mkdir(parents=True)
     with (
@@ -106,7 +107,7 @@ def _few(folder: Path, per_class: int) -> Path:
             counts[row["label"]] = counts.get(row["label"], 0) + 1
             if counts[row["label"]] <= per_class:
                 writer.writerow([row["filename"], row["label"]])
-                (folder / "train" / row["filename"]).symlink_to(HAR / "train" / row["filename"])
+                shutil.copy(HAR / "train" / row["filename"], folder / "train")
     return folder
 
 

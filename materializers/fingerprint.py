@@ -24,7 +24,7 @@ class FingerprintMaterializer(FolderMaterializer):
         return DataFingerprint.model_validate(json.loads((folder / "fingerprint.json").read_text()))
 
     def compute_content_hash(self, data: DataFingerprint) -> str:
-        return data.data_hash
+        return data.content_hash
 
     def extract_metadata(self, data: DataFingerprint) -> dict[str, Any]:
         return {"data_hash": data.data_hash, "records": data.records, "code_hash": data.code_hash}

@@ -1,9 +1,12 @@
 """Pipelines by name. Nothing heavy is imported here: `run.py --help` lists them in a moment."""
 
 PIPELINES = {
-    "train": "validate the data, fit every method, keep the best, measure it, publish a bundle and a report",
+    "data": "validate photographs, keep what is rejected in a queue, group, split, and publish a version",
+    "train": "fit every method to the data, keep the best, measure it, publish a bundle and a report",
     "evaluate": "measure a bundle on a data set and publish a report",
     "pretrain": "make a backbone from pictures and captions, and measure its zero-shot",
 }
 # The configuration of a pipeline if none is named.
 CONFIGS = dict.fromkeys(PIPELINES, "sample.yaml") | {"pretrain": "pretrain.yaml"}
+# A pipeline that another one runs first where what it needs has not been made.
+MADE_FIRST = {"train": "data"}

@@ -3,6 +3,8 @@
 from clip_har.config import RunConfig
 from clip_har.data.pairs import build_pair_source
 from clip_har.data.sources import build_source
+from clip_har.data.sources.base import CURRENT
+from clip_har.data.versions import VersionStore
 from clip_har.errors import BundleError, ConfigError, DataError, ModelError, did_you_mean
 from clip_har.models.backbone import ModelConfig, check_backbone
 from clip_har.models.bundle import ModelBundle
@@ -17,6 +19,8 @@ def check(pipeline: str, config: RunConfig) -> None:
     """
     check_sections(pipeline, config)
     _check_data(config)
+    if pipeline == "data":
+        return
     if pipeline == "evaluate":
         _check_bundle(config)
     elif pipeline == "pretrain":
@@ -38,7 +42,7 @@ def check_sections(pipeline: str, config: RunConfig) -> None:
 
 def _check_pretraining(config: RunConfig) -> None:
     pretraining = config.pretraining
-    build_pair_source(pretraining.pairs, config.paths.workspace).check()
+    build_pair_source(pretraining.pairs, config.workspace.path).check()
     if pretraining.backbone is not None:
         try:
             check_backbone(ModelConfig(backbone=pretraining.backbone))
@@ -47,7 +51,10 @@ def _check_pretraining(config: RunConfig) -> None:
 
 
 def _check_data(config: RunConfig) -> None:
-    source = build_source(config.data, config.paths.workspace)
+    if config.data.version != CURRENT:  # the source is not looked at, and may be elsewhere
+        VersionStore(config.workspace.path, config.workspace.remote).resolve(config.data.version)
+        return
+    source = build_source(config.data, config.workspace.path)
     source.check()
     if config.data.source == "hub":  # its labels are known only when it has been fetched
         return

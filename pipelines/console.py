@@ -57,6 +57,9 @@ def show_result(folder: Path, seconds: float, config_file: str) -> None:
     if (folder / "backbone").is_dir():
         _show_backbone(console, folder, metrics, seconds)
         return
+    if (folder / "version.json").is_file():
+        _show_data(console, folder, record, metrics, seconds, config_file)
+        return
     times = {step["name"]: step for step in record["steps"]}
     if record["leaderboard"]:
         table = Table(title="Methods on the validation split", title_justify="left", title_style="bold")
@@ -126,12 +129,46 @@ def _show_backbone(console: Any, folder: Path, metrics: dict[str, Any], seconds:
     )
 
 
+def _show_data(
+    console: Any, folder: Path, record: dict[str, Any], metrics: dict[str, Any], seconds: float, config_file: str
+) -> None:
+    """The end of `data`: what was found and kept out, the version, and what to do about rejected samples."""
+    from rich.table import Table
+
+    found, version = metrics["data"], record["version"]
+    table = Table(title="Kept out, or kept with a warning", title_justify="left", title_style="bold")
+    for column in ("reason", "rejected", "warnings"):
+        table.add_column(column, justify="left" if column == "reason" else "right")
+    rejected, warned = found["rejected_by_reason"], found["warned_by_reason"]
+    for reason in {**rejected, **warned}:
+        table.add_row(reason, *(str(counts.get(reason, "")) for counts in (rejected, warned)))
+    if table.row_count:
+        console.print(table)
+    console.print(
+        f"\n{found['accepted']:,} of {found['found']:,} photographs accepted, {found['exact_duplicate_groups']} groups of "
+        f"equal files, {found['near_duplicate_pairs']} near-duplicate pairs; the run took {seconds:.0f} s.",
+        highlight=False,
+    )
+    named = f" ({', '.join(version['tags'])})" if version["tags"] else ""
+    console.print(f"  version {version['git_revision'][:12]}{named}", highlight=False, soft_wrap=True)
+    _show_next(
+        console,
+        folder,
+        None,
+        ("clip-har quarantine show", "look at what was kept out"),
+        (f"python run.py --pipeline train --config {config_file}", "train on this version"),
+        ("clip-har data list", "see all versions"),
+    )
+
+
 def _shown(folder: Path) -> Path:
     return Path("outputs/latest") if Path("outputs/latest").resolve() == folder.resolve() else folder
 
 
-def _show_next(console: Any, folder: Path, made: str, *commands: tuple[str, str]) -> None:
-    console.print(f"  {made}  {folder / made}\n  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
+def _show_next(console: Any, folder: Path, made: str | None, *commands: tuple[str, str]) -> None:
+    if made is not None:
+        console.print(f"  {made}  {folder / made}", highlight=False, soft_wrap=True)
+    console.print(f"  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)
     for command, purpose in ((f"open {_shown(folder) / 'report.html'}", "look at the report"), *commands):
         console.print(f"  {command}  [dim]# {purpose}[/dim]", highlight=False, soft_wrap=True)

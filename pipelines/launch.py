@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clip_har.config import RunConfig
-from pipelines import console
+from pipelines import MADE_FIRST, console
 from pipelines.checks import check
 from pipelines.interrupt import keep_interrupts
 
@@ -41,9 +42,8 @@ def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, ca
     started = time.perf_counter()
     keep_interrupts()
     check(pipeline, config)
-    workspace, outputs = Path(config.paths.workspace).absolute(), Path(config.paths.outputs).absolute()
+    workspace = Path(config.workspace.path).absolute()
     prepare_environment(workspace, config.compute.threads)
-    from zenml.exceptions import RunInterruptedException, RunStoppedException
     from zenml.utils import source_utils
 
     from stacks.register import activate
@@ -51,18 +51,45 @@ def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, ca
     source_utils.set_custom_source_root(str(Path(__file__).parents[1]))
     console.quieten()
     activate(stack)
+    version = _data_version(pipeline, config, workspace, stack, cache)
+    folder = _run(pipeline, config, workspace, stack, cache, version)
+    console.show_result(folder, time.perf_counter() - started, config_file)
+    return folder
+
+
+def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str, cache: bool) -> str | None:
+    """The published version that the pipeline works on, made first where it needs one; None for the source itself."""
+    from clip_har.data.sources.base import CURRENT
+    from pipelines.labelled_data import published_version
+
+    if pipeline == "data":
+        return None
+    anew = config.data.version == CURRENT and not cache
+    version = None if anew else published_version(config, str(workspace))
+    if version is None and pipeline in MADE_FIRST:
+        apart = config.model_copy(update={"paths": config.paths.model_copy(update={"run": None})})
+        folder = _run(MADE_FIRST[pipeline], apart, workspace, stack, cache, None)
+        version = json.loads((folder / "version.json").read_text())["git_revision"]
+    return version
+
+
+def _run(pipeline: str, config: RunConfig, workspace: Path, stack: str, cache: bool, version: str | None) -> Path:
+    """Run one pipeline; the folder that it published."""
+    from zenml.exceptions import RunInterruptedException, RunStoppedException
+
     print(f"{pipeline} on the stack {stack}:", file=sys.stderr)
     module = importlib.import_module(f"pipelines.{pipeline}")
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{pipeline}_{uuid.uuid4().hex[:4]}"
     run = getattr(module, pipeline).with_options(run_name=name, enable_cache=cache)
+    outputs = str(Path(config.paths.outputs).absolute())
     try:
-        response = run(config=config, workspace=str(workspace), outputs=str(outputs), settings=config.to_yaml())
+        response = run(
+            config=config, workspace=str(workspace), outputs=outputs, settings=config.to_yaml(), version=version
+        )
     except (RunInterruptedException, RunStoppedException):  # ZenML's words for Ctrl-C in a step
         raise KeyboardInterrupt from None
-    published = response.steps[module.plan(config)[-1]]  # publishing is the last step of every pipeline
-    folder = Path(published.outputs["published"][0].load())
-    console.show_result(folder, time.perf_counter() - started, config_file)
-    return folder
+    published = response.steps[module.plan(config, version)[-1]]  # publishing is the last step of every pipeline
+    return Path(published.outputs["published"][0].load())
 
 
 def prepare_environment(workspace: Path, threads: int | None = None) -> None:

@@ -5,28 +5,22 @@ from zenml.enums import ExecutionMode
 
 from clip_har.config import RunConfig
 from clip_har.data.pairs import PAIR_SOURCES
-from clip_har.data.sources import SOURCES
 from pipelines.caching import on_its_code
-from steps.data.fingerprint_data import fingerprint_data
+from pipelines.labelled_data import labelled_data, plan_of_labelled_data
 from steps.data.fingerprint_pairs import fingerprint_pairs
-from steps.data.validate_data import validate_data
 from steps.deployment.publish_backbone import publish_backbone
 from steps.evaluation.measure_backbone import measure_backbone
 from steps.training.pretrain_backbone import pretrain_backbone
 
 
 @pipeline(name="pretrain", execution_mode=ExecutionMode.FAIL_FAST)
-def pretrain(config: RunConfig, workspace: str, outputs: str, settings: str) -> None:
+def pretrain(config: RunConfig, workspace: str, outputs: str, settings: str, version: str | None = None) -> None:
     """Pretrain a backbone and measure its zero-shot."""
     limits = config.validation.limits
-    data = config.data.model_dump(mode="json")  # whole: ZenML leaves out what a config does not set itself
     pretraining = config.pretraining.model_dump(mode="json")
     pairs = pretraining["pairs"]
-    data_fingerprint = fingerprint_data(data=data, workspace=workspace)
+    manifest, _, _ = labelled_data(config, workspace, version, split=False)
     fingerprint = fingerprint_pairs(pairs=pairs, backbone=config.pretraining.backbone, workspace=workspace)
-    manifest, _ = on_its_code(validate_data, SOURCES.module(config.data.source))(
-        fingerprint=data_fingerprint, data=data, validation=config.validation, workspace=workspace
-    )
     backbone = on_its_code(pretrain_backbone, PAIR_SOURCES.module(pairs["source"]))(
         fingerprint=fingerprint,
         pretraining=pretraining,
@@ -45,13 +39,16 @@ def pretrain(config: RunConfig, workspace: str, outputs: str, settings: str) -> 
         limits=limits,
     )
     publish_backbone(
-        backbone=backbone, zero_shot=zero_shot, fingerprint=fingerprint, outputs=outputs, settings=settings
+        backbone=backbone,
+        zero_shot=zero_shot,
+        fingerprint=fingerprint,
+        outputs=outputs,
+        folder=config.paths.run,
+        settings=settings,
     )
 
 
-def plan(config: RunConfig) -> list[str]:
+def plan(config: RunConfig, version: str | None = None) -> list[str]:
     """Names of the steps, in order."""
-    return [
-        *("fingerprint_data", "fingerprint_pairs", "validate_data"),
-        *("pretrain_backbone", "measure_backbone", "publish_backbone"),
-    ]
+    made = ("fingerprint_pairs", "pretrain_backbone", "measure_backbone", "publish_backbone")
+    return [*plan_of_labelled_data(version, split=False), *made]

@@ -5,11 +5,9 @@ from zenml.enums import ExecutionMode
 
 from clip_har.adaptation import METHODS
 from clip_har.config import RunConfig
-from clip_har.data.sources import SOURCES
 from pipelines.caching import on_its_code
-from steps.data.fingerprint_data import fingerprint_data
-from steps.data.split_data import split_data
-from steps.data.validate_data import validate_data
+from pipelines.labelled_data import labelled_data, plan_of_labelled_data
+from steps.data.review_labels import review_labels
 from steps.deployment.publish_run import publish_run
 from steps.evaluation.compare_methods import compare_methods
 from steps.evaluation.evaluate_model import evaluate_model
@@ -19,16 +17,14 @@ from steps.training.embed_images import embed_images
 
 
 @pipeline(name="train", model=Model(name="clip-har"), execution_mode=ExecutionMode.FAIL_FAST)
-def train(config: RunConfig, workspace: str, outputs: str, settings: str) -> None:
+def train(config: RunConfig, workspace: str, outputs: str, settings: str, version: str | None = None) -> None:
     """Fit every method and publish the best."""
-    limits = config.validation.limits
-    data = config.data.model_dump(mode="json")  # whole: ZenML leaves out what a config does not set itself
-    fingerprint = fingerprint_data(data=data, workspace=workspace)
-    validated, validation_report = on_its_code(validate_data, SOURCES.module(config.data.source))(
-        fingerprint=fingerprint, data=data, validation=config.validation, workspace=workspace
+    limits, cache = config.validation.limits, config.pixel_cache
+    manifest, validation_report, fingerprint = labelled_data(config, workspace, version)
+    embeddings = on_its_code(embed_images)(
+        manifest, model=config.model, compute=config.compute, limits=limits, cache=cache, workspace=workspace
     )
-    manifest = on_its_code(split_data)(validated=validated, splits=config.splits)
-    embeddings = on_its_code(embed_images)(manifest, model=config.model, compute=config.compute, limits=limits)
+    review = on_its_code(review_labels)(manifest, embeddings, review=config.label_review, seed=config.seed)
     candidates = []
     for name in config.adaptation.methods:
         method = config.adaptation.candidates[name]
@@ -42,6 +38,9 @@ def train(config: RunConfig, workspace: str, outputs: str, settings: str) -> Non
                 prompts=config.prompts,
                 compute=config.compute,
                 seed=config.seed,
+                limits=limits,
+                cache=cache,
+                workspace=workspace,
                 id=f"adapt_{name}",
             )
         )
@@ -71,15 +70,19 @@ def train(config: RunConfig, workspace: str, outputs: str, settings: str) -> Non
         manifest=manifest,
         validation_report=validation_report,
         fingerprint=fingerprint,
+        review=review,
         outputs=outputs,
+        folder=config.paths.run,
         settings=settings,
+        seed=config.seed,
+        limits=config.validation.limits,
         leaderboard=leaderboard,
         candidates=candidates,
     )
 
 
-def plan(config: RunConfig) -> list[str]:
+def plan(config: RunConfig, version: str | None = "published") -> list[str]:
     """Names of the steps, in order."""
     fitted = [f"adapt_{name}" for name in config.adaptation.methods]
-    first = ["fingerprint_data", "validate_data", "split_data", "embed_images"]
+    first = [*plan_of_labelled_data(version), "embed_images", "review_labels"]
     return [*first, *fitted, "compare_methods", "assemble", "evaluate_model", "publish_run"]

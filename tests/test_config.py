@@ -93,7 +93,7 @@ def test_a_missing_section_is_named(file, key):
         ("paths.outputs=C:\\photos", "C:\\photos"),
         ("paths.outputs='12'", "12"),
         ("paths.outputs=[unclosed", "[unclosed"),
-        ("paths={outputs: elsewhere}", {"workspace": "workspace", "outputs": "elsewhere"}),
+        ("paths={outputs: elsewhere}", {"outputs": "elsewhere", "run": None}),
         ("model.revision=", None),
         ("model.decoder_reduction=true", True),
         ("evaluation.resamples=200", 200),

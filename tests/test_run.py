@@ -39,7 +39,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged" / "config.json").write_text("{")
     (folder / "damaged" / "preprocessor_config.json").write_text("{}")
     good = {
-        "paths": {"workspace": str(folder / "workspace"), "outputs": str(folder / "outputs")},
+        "workspace": {"path": str(folder / "workspace")},
+        "paths": {"outputs": str(folder / "outputs")},
         "data": {"source": "folder", "path": str(folder / "photos")},
         "model": {"backbone": str(folder / "backbone")},
         "adaptation": {"methods": ["zero_shot", "linear_probe"]},
@@ -97,6 +98,8 @@ MISTAKES = {
     "config that is not YAML": (["--config", "{ground}/bad.yaml"], ["bad.yaml", "line", "not valid YAML"]),
     "a key twice": (["--config", "{ground}/twice.yaml"], ["twice.yaml", "'seed'", "twice"]),
     "config that is a list": (["--config", "{ground}/list.yaml"], ["list.yaml", "list"]),
+    "unknown data version": (["--set", "data.version=v7"], ["v7"]),
+    "old name of the workspace": (["--set", "paths.workspace=x"], ["paths.workspace", "unknown key"]),
     "nothing to evaluate": (["--pipeline", "evaluate"], ["no bundle yet", "--pipeline train"]),
     "no such bundle": (["--pipeline", "evaluate", "--set", "bundle={ground}/photos"], ["bundle", "photos"]),
 }
@@ -127,7 +130,8 @@ def test_the_ground_itself_is_in_order(ground: Path, capsys: pytest.CaptureFixtu
     assert run.main(["--pipeline", "train", "--config", str(ground / "good.yaml"), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert yaml.safe_load(shown)["data"]["path"] == str(ground / "photos")
-    assert "# steps of train: fingerprint_data, validate_data, split_data, embed_images, adapt_zero_shot," in shown
+    assert "# steps of train: open_data, embed_images, review_labels, adapt_zero_shot," in shown
+    assert "published version: ingest_data, validate_data, deduplicate_data, split_data, quarantine_data," in shown
 
 
 def test_dry_run_composes_what_a_file_and_overrides_say(

@@ -11,9 +11,14 @@ from pydantic import Field, model_serializer, model_validator
 
 from clip_har.adaptation import METHODS, AnyMethodConfig, ComparisonConfig, MethodConfig, parse_method_config
 from clip_har.component import ComponentConfig, validated
+from clip_har.data.card import CardConfig
+from clip_har.data.label_review import LabelReviewConfig
+from clip_har.data.pixel_cache import PixelCacheConfig
+from clip_har.data.quarantine import QuarantineConfig
 from clip_har.data.sources import AnySourceConfig
 from clip_har.data.splits import SplitConfig
 from clip_har.data.validation import ValidationConfig
+from clip_har.data.versions import WorkspaceConfig
 from clip_har.errors import ConfigError, did_you_mean
 from clip_har.evaluation.evaluate import EvaluationConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
@@ -22,10 +27,15 @@ from clip_har.training.pretrain import PretrainingConfig
 
 
 class PathsConfig(ComponentConfig):
-    """Where the system keeps things; relative paths are relative to the current folder."""
+    """Where results go; relative paths are relative to the current folder."""
 
-    workspace: str = Field("workspace", description="Folder of the system's own state: ZenML, MLflow, fetched data.")
     outputs: str = Field("outputs", description="Folder that each run publishes its results in.")
+    run: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder that the run is published in, replaced if it exists; if not given, a new one below `outputs`, "
+        "named after the time. For the stages of dvc.yaml.",
+    )
 
 
 class AdaptationSection(ComponentConfig):
@@ -91,10 +101,17 @@ class RunConfig(ComponentConfig):
     """Everything that a run depends on."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="Of everything random in training.")
-    paths: PathsConfig = Field(PathsConfig(), description="Where things are kept.")
+    workspace: WorkspaceConfig = Field(
+        WorkspaceConfig(), description="The system's own state: versions of the data, ZenML, MLflow."
+    )
+    paths: PathsConfig = Field(PathsConfig(), description="Where results go.")
     data: AnySourceConfig = Field(description="Where photographs and labels come from.")
     validation: ValidationConfig = Field(ValidationConfig(), description="What a photograph must be.")
+    quarantine: QuarantineConfig = Field(QuarantineConfig(), description="How rejected samples are kept.")
     splits: SplitConfig = Field(SplitConfig(), description="Shares of the splits.")
+    card: CardConfig = Field(CardConfig(), description="What the dataset card says beyond what can be counted.")
+    label_review: LabelReviewConfig = Field(LabelReviewConfig(), description="The search for likely label errors.")
+    pixel_cache: PixelCacheConfig = Field(PixelCacheConfig(), description="Decoded pictures kept for large data sets.")
     model: ModelConfig | None = Field(None, description="The backbone; not needed to pretrain one.")
     prompts: PromptConfig = Field(PromptConfig(), description="Texts of the classes.")
     compute: ComputeConfig = Field(ComputeConfig(), description="Where encoding and training run.")

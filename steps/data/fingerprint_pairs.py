@@ -11,9 +11,7 @@ from clip_har.hashing import sha256_folder, sha256_json
 from clip_har.models.backbone import location
 from clip_har.progress import progress
 from materializers.fingerprint import FingerprintMaterializer
-
-_PROJECT = Path(__file__).parents[2]
-_CODE = [_PROJECT / name for name in ("src", "steps", "pipelines", "materializers")]
+from steps.code import PROJECT_CODE
 
 
 @step(enable_cache=False, output_materializers=FingerprintMaterializer)
@@ -27,4 +25,4 @@ def fingerprint_pairs(
     place = Path(location(backbone)) if backbone is not None else None
     if place is not None and place.is_dir():
         data_hash = sha256_json([data_hash, sha256_folder(place)])
-    return DataFingerprint(data_hash=data_hash, records=len(found), code_hash=hash_of_code(_CODE))
+    return DataFingerprint(data_hash=data_hash, records=len(found), code_hash=hash_of_code(PROJECT_CODE))

@@ -1,6 +1,5 @@
 """Step: publish a pretrained backbone with its model card. Never cached: nothing else has side effects."""
 
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -14,6 +13,7 @@ from clip_har.runs import publish
 from clip_har.tracking.record import record_run
 from clip_har.training.pretrain import PretrainedBackbone
 from stacks.tracking import active_tracker
+from steps.code import PROJECT
 from steps.timing import describe_current_run
 
 _NAME = "pretraining"
@@ -25,6 +25,7 @@ def publish_backbone(
     zero_shot: ZeroShotReport,
     fingerprint: DataFingerprint,
     outputs: str,
+    folder: str | None,
     settings: str,
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` with `backbone/` and record the run with the stack's tracker.
@@ -33,7 +34,7 @@ def publish_backbone(
         settings: the composed configuration as YAML, to be written down.
     """
     run = describe_current_run()
-    environment = describe_environment(Path(__file__).parents[2])
+    environment = describe_environment(PROJECT)
     minutes = next((step["seconds"] / 60 for step in run["steps"] if step["name"] == "pretrain_backbone"), None)
     facts = {
         "Run": run["name"],
@@ -65,8 +66,15 @@ def publish_backbone(
         "environment": environment,
         "settings": settings,
     }
-    folder = publish(
-        outputs, run["name"], report=report, metrics=metrics, record=record, backbone=backbone.path, model_card=card
+    published = publish(
+        outputs,
+        run["name"],
+        report=report,
+        metrics=metrics,
+        record=record,
+        backbone=backbone.path,
+        model_card=card,
+        fixed=folder,
     )
-    record_run(active_tracker, folder, settings, {_NAME: backbone.history})
-    return str(folder)
+    record_run(active_tracker, published, settings, {_NAME: backbone.history})
+    return str(published)

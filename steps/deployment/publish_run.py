@@ -1,22 +1,27 @@
 """Step: publish what the run found, for people and for trackers. Never cached: nothing else has side effects."""
 
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
 
 from clip_har.adaptation.base import AdaptedModel
 from clip_har.data.fingerprint import DataFingerprint
+from clip_har.data.image import ImageLimits
+from clip_har.data.label_review import LabelReview
 from clip_har.data.manifest import SPLITS, Manifest
 from clip_har.data.validation import ValidationReport
 from clip_har.environment import describe_environment
 from clip_har.evaluation.evaluate import EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard
+from clip_har.evaluation.plot_data import plot_files
 from clip_har.evaluation.report import render_report
 from clip_har.models.bundle import ModelBundle
+from clip_har.models.preprocessing import PreprocessingConfig
 from clip_har.runs import publish
 from clip_har.tracking.record import record_run
+from clip_har.training.contact_sheet import augmentation_sheets
 from stacks.tracking import active_tracker
+from steps.code import PROJECT
 from steps.timing import describe_current_run
 
 
@@ -28,17 +33,23 @@ def publish_run(
     validation_report: ValidationReport,
     fingerprint: DataFingerprint,
     outputs: str,
+    folder: str | None,
     settings: str,
+    seed: int,
+    limits: ImageLimits,
     leaderboard: Leaderboard | None = None,
+    review: LabelReview | None = None,
     candidates: list[AdaptedModel] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` and record the run with the stack's tracker.
 
     Args:
+        folder: the run's folder, if it is to be a certain one.
         settings: the composed configuration as YAML, to be written down.
+        seed, limits: of the run, for the pictures of what augmentation did.
     """
     run = describe_current_run()
-    environment = describe_environment(Path(__file__).parents[2])
+    environment = describe_environment(PROJECT)
     histories = {candidate.name: candidate.history for candidate in candidates}
     counts = manifest.counts()
     facts = {
@@ -60,7 +71,16 @@ def publish_run(
             "validation": validation_report.summary(),
         },
         run={"steps": run["steps"], "facts": facts, "config": settings},
+        label_review=review.shown(manifest.root, limits=limits) if review is not None else None,
+        augmentation=augmentation_sheets(
+            {candidate.name: candidate.augmentation for candidate in candidates},
+            manifest,
+            PreprocessingConfig.read(bundle.path, decoder_reduction=bundle.info.decoder_reduction),
+            seed,
+            limits,
+        ),
     )
+    listed = {} if review is None else {"likely_label_errors.csv": review.frame.to_csv(index=False)}
     metrics = {evaluation.split: evaluation.figures(), "data": validation_report.summary()}
     if leaderboard is not None:
         metrics["validation"] = leaderboard.figures()
@@ -74,6 +94,15 @@ def publish_run(
         "settings": settings,
         "leaderboard": [row.name for row in leaderboard.rows] if leaderboard else None,
     }
-    folder = publish(outputs, run["name"], bundle=bundle, report=report, metrics=metrics, record=record)
-    record_run(active_tracker, folder, settings, histories)
-    return str(folder)
+    published = publish(
+        outputs,
+        run["name"],
+        bundle=bundle,
+        report=report,
+        metrics=metrics,
+        record=record,
+        files=plot_files(evaluation, leaderboard, histories) | listed,
+        fixed=folder,
+    )
+    record_run(active_tracker, published, settings, histories)
+    return str(published)

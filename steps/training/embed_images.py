@@ -1,11 +1,13 @@
 """Step: embed every photograph with the unchanged backbone, once for all methods that leave it alone."""
 
+from pathlib import Path
 from typing import Annotated
 
 from zenml import step
 
 from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import Manifest
+from clip_har.data.pixel_cache import PixelCache, PixelCacheConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.embeddings import EmbeddingSet, embed_manifest
 from clip_har.progress import progress
@@ -14,7 +16,12 @@ from materializers.embedding_set import EmbeddingSetMaterializer
 
 @step(output_materializers=EmbeddingSetMaterializer)
 def embed_images(
-    manifest: Manifest, model: ModelConfig, compute: ComputeConfig, limits: ImageLimits
+    manifest: Manifest,
+    model: ModelConfig,
+    compute: ComputeConfig,
+    limits: ImageLimits,
+    cache: PixelCacheConfig,
+    workspace: str,
 ) -> Annotated[EmbeddingSet, "embeddings"]:
     """Image embeddings of all splits."""
     from clip_har.models.dual_encoder import DualEncoder
@@ -28,5 +35,6 @@ def embed_images(
             encoder.preprocessing,
             batch_size=compute.batch_size,
             limits=limits,
+            cache=PixelCache(Path(workspace) / "pixels", cache),
             progress=report,
         )

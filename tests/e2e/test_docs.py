@@ -96,7 +96,7 @@ def test_the_parts_of_extending_md_work(tmp_path: Path, monkeypatch: pytest.Monk
     from clip_har.models.embeddings import embed_manifest
     from clip_har.models.prompts import PromptConfig
 
-    manifest = split_manifest(validate(source, ValidationConfig(), "revision")[0], SplitConfig())
+    manifest = split_manifest(validate(source, ValidationConfig())[0], SplitConfig())
     encoder = DualEncoder.load(ModelConfig(backbone=str(tiny_clip(tmp_path / "backbone"))))
     embeddings = embed_manifest(
         manifest, encoder.encode_images, encoder.image_encoder_hash(), encoder.preprocessing, batch_size=16

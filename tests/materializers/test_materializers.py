@@ -25,7 +25,10 @@ import materializers
 from clip_har.adaptation import METHODS
 from clip_har.adaptation.lora import LoraConfig
 from clip_har.data.fingerprint import DataFingerprint
-from clip_har.data.validation import PAIR_COLUMNS, REJECTION_COLUMNS, ValidationReport
+from clip_har.data.label_review import COLUMNS as REVIEW_COLUMNS
+from clip_har.data.label_review import LabelReview
+from clip_har.data.splits import EarlierSplits
+from clip_har.data.validation import PAIR_COLUMNS, REJECTION_COLUMNS, WARNING_COLUMNS, Inspection, ValidationReport
 from clip_har.errors import BundleError
 from clip_har.evaluation.evaluate import EvaluationConfig, evaluate
 from clip_har.evaluation.leaderboard import Entry, compare
@@ -91,10 +94,21 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
         frame.loc[0, "label"] = "sleeping"
         return replace(manifest, frame=frame)
 
-    def validation(reason: str = "too_small", pairs: int = 1, uri: str = "a<b>.jpg") -> ValidationReport:
+    def validation(
+        reason: str = "too_small", pairs: int = 1, uri: str = "a<b>.jpg", warned: str = "blurred"
+    ) -> ValidationReport:
         rejected = pd.DataFrame([(uri, "running", reason, "8 × 8", "")], columns=list(REJECTION_COLUMNS))
         near = pd.DataFrame([("c.jpg", "d.jpg", 3, 0.95)] * pairs, columns=list(PAIR_COLUMNS))
-        return ValidationReport(found=5, accepted=4, rejections=rejected, near_duplicates=near)
+        warnings = pd.DataFrame([("c.jpg", "running", warned, "0.1", "c")], columns=list(WARNING_COLUMNS))
+        return ValidationReport(5, 4, rejected, near, warnings)
+
+    def inspection(brightness: float = 0.5) -> Inspection:
+        rows = [("a", 2**64 - 1, brightness, 0.2, 0.7, 1000, ""), ("b", 3, 0.25, 0.3, 0.6, 500, "too_small")]
+        return Inspection.of_rows(rows)
+
+    def label_review(quality: float = 0.01, agreement: float | None = 0.9, rows: int = 1) -> LabelReview:
+        row = ("a", "a<b>.jpg", "dancing", "running", quality, 0.9, "train")
+        return LabelReview(pd.DataFrame([row] * rows, columns=list(REVIEW_COLUMNS)), 50, agreement, ("texting",))
 
     def evaluation(scale: float = 1.0):
         return evaluate(
@@ -151,9 +165,44 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
                 "reason": lambda: validation("unknown_label"),
                 "pairs": lambda: validation(pairs=2),
                 "uri": lambda: validation(uri="b.jpg"),
+                "warning": lambda: validation(warned="too_dark"),
             },
-            lambda data: (data.summary(), data.rejections.to_dict("records"), data.near_duplicates.to_dict("records")),
-            {"found": 5, "accepted": 4, "rejected": 1, "rejected_too_small": 1, "near_duplicate_pairs": 1},
+            lambda data: (
+                data.summary(),
+                *(table.to_dict("records") for table in (data.rejections, data.near_duplicates, data.warnings)),
+            ),
+            {
+                **{"found": 5, "accepted": 4, "rejected": 1, "rejected_too_small": 1, "near_duplicate_pairs": 1},
+                **{"warnings": 1, "warned_blurred": 1},
+            },
+            "a&lt;b&gt;.jpg",
+        ),
+        "earlier_splits": Case(
+            lambda: EarlierSplits({"a": ("train", "a"), "b": ("test", "a")}),
+            {
+                "split": lambda: EarlierSplits({"a": ("train", "a"), "b": ("train", "a")}),
+                "group": lambda: EarlierSplits({"a": ("train", "a"), "b": ("test", "b")}),
+            },
+            lambda data: data.places,
+            {"pictures": 2},
+            None,
+        ),
+        "inspection": Case(
+            inspection,
+            {"brightness": lambda: inspection(0.51)},
+            lambda data: data.frame.to_dict("records"),
+            {"samples": 2, "file_bytes": 1500, "brightness": 0.375, "contrast": 0.25, "sharpness": 0.65},
+            None,
+        ),
+        "label_review": Case(
+            label_review,
+            {
+                "quality": lambda: label_review(0.02),
+                "agreement": lambda: label_review(agreement=None),
+                "empty": lambda: label_review(rows=0),
+            },
+            lambda data: (data.summary(), data.frame.to_dict("records")),
+            {"reviewed": 50, "listed": 1, "agreement": 0.9},
             "a&lt;b&gt;.jpg",
         ),
         "fingerprint": Case(

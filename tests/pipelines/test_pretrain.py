@@ -18,7 +18,7 @@ from tests.tiny_models import colour_photos, tiny_clip
 LABELS = ("cycling", "running", "sitting", "using_laptop")
 NOT_TOLD = "cycling"
 STEPS = [
-    *("fingerprint_data", "fingerprint_pairs", "validate_data"),
+    *("ingest_data", "validate_data", "deduplicate_data", "fingerprint_pairs"),
     *("pretrain_backbone", "measure_backbone", "publish_backbone"),
 ]
 

@@ -12,7 +12,7 @@ import clip_har.samples.made as made
 import clip_har.samples.sample as sample_module
 from clip_har.component import validated
 from clip_har.data.sources.folder import FolderSource, FolderSourceConfig
-from clip_har.data.validation import ValidationConfig, validate
+from clip_har.data.validation import ValidationConfig, deduplicate, validate
 from clip_har.errors import ConfigError, DataError
 from clip_har.hashing import sha256_folder
 from clip_har.samples import Nuisances, SampleConfig, write_sample
@@ -49,7 +49,7 @@ def test_flaws_are_as_many_as_asked_and_validation_finds_exactly_them(small):
         "truncated": 2, "empty": 1, "not an image": 1, "too small": 1,
     }  # fmt: skip
     source = FolderSource(FolderSourceConfig(path=str(small)), str(small))
-    manifest, report = validate(source, ValidationConfig())
+    manifest, report = deduplicate(*validate(source, ValidationConfig()), ValidationConfig())
     assert report.found == report.accepted + len(report.rejections) == 42 + len(flaws)
 
     reasons = {
