@@ -206,7 +206,7 @@ def main() -> None:
     rows += [(f"{whole['found']:,} photographs", whole)] if real else []
     columns = ("ingest", "validate", "deduplicate", "epoch")
     show(
-        "Seconds, and peak memory (MB: validation, without its tables; an eighth of an epoch; the epoch)",
+        "Seconds; peak MB: validation beyond its tables, an eighth of an epoch, all of it",
         [
             (
                 name,

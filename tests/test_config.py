@@ -172,7 +172,7 @@ def test_the_composed_config_reads_again(file, tmp_path, source):
 
 def test_the_composed_config_keeps_what_only_one_method_or_source_knows(file):
     values = yaml.safe_load(load_config(file, ["adaptation.methods=[lora]"]).to_yaml())
-    assert values["data"] == {"source": "folder", "labels": None, "path": "photos"}
+    assert values["data"] == {"source": "folder", "labels": None, "version": "workspace", "path": "photos"}
     assert values["adaptation"]["lora"]["training"]["learning_rate"] == 2e-4
 
 

@@ -12,6 +12,7 @@ from tests.adaptation.clouds import accuracy, clouds
 from tests.adaptation.tiny_study import Study
 
 
+@pytest.mark.slow
 def test_it_beats_zero_shot(study: Study) -> None:
     context = clouds(study.load(), spread=1.2, shift=1.5)
     zero_shot = accuracy(context, ZeroShot(ZeroShotConfig()).fit(context, "zero_shot"))

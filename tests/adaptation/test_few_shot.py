@@ -86,6 +86,7 @@ def test_balanced_sampling_draws_the_classes_equally_often() -> None:
     assert (task("sampling").order(3, shuffled) == drawn[300:400]).all()
 
 
+@pytest.mark.slow
 def test_balance_helps_the_rare_classes(study: Study) -> None:
     context = clouds(study.load(), spread=1.5, shift=2.0, shares=(0.85, 0.05, 0.05, 0.05))
     held_out = context.manifest.split("test")

@@ -109,7 +109,7 @@ def test_mistakes_are_found_before_anything_starts(config_in, pipeline, override
     [
         ("pretraining.pair={}", ["pretraining.pair", "'pairs'"]),
         ("pretraining.pairs.source=tabel", ["pretraining.pairs.source", "'table'"]),
-        ("pretraining.training.optimiser=sgd", ["pretraining.training.optimiser", "'muon'"]),
+        ("pretraining.training.optimiser=lion", ["pretraining.training.optimiser", "'muon'"]),
         ("pretraining.architecture.patch_size=7", ["pretraining.architecture", "patch_size 7"]),
     ],
 )
