@@ -30,32 +30,81 @@ def plain(config_file: str, overrides: list[str]) -> dict[str, float]:
     from pipelines.launch import prepare_environment
 
     config = load_config(config_file, overrides)
-    workspace = Path(config.paths.workspace).absolute()
-    prepare_environment(workspace, config.compute.threads)
+    workspace = str(Path(config.workspace.path).absolute())
+    prepare_environment(Path(workspace), config.compute.threads)
     from stacks.register import activate
 
     activate("local")  # publish_run asks the stack for its tracker
+    started = time.perf_counter()
+    revision = _published(config, workspace)
+    manifest, embeddings = _trained(config, workspace, revision)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "scikit_learn": _tuned_probe(manifest, embeddings)}
+
+
+def _published(config, workspace: str) -> str:
+    """The steps of the data pipeline; the Git revision of the version."""
+    from pipelines.labelled_data import settings_hash
+    from steps.data.deduplicate_data import deduplicate_data
+    from steps.data.ingest_data import ingest_data
+    from steps.data.publish_data import publish_data
+    from steps.data.quarantine_data import quarantine_data
+    from steps.data.split_data import split_data
+    from steps.data.validate_data import validate_data
+
+    fingerprint, earlier = ingest_data.entrypoint(config.data, config.splits, workspace)
+    manifest, report, inspection = validate_data.entrypoint(fingerprint, config.data, config.validation, workspace)
+    manifest, report = deduplicate_data.entrypoint(manifest, report, inspection, config.validation)
+    manifest, report = split_data.entrypoint(manifest, report, earlier, config.splits)
+    queue = quarantine_data.entrypoint(report, fingerprint, config.data, config.quarantine, workspace)
+    folder = publish_data.entrypoint(
+        manifest,
+        report,
+        inspection,
+        fingerprint,
+        queue,
+        config.splits,
+        config.workspace,
+        config.card,
+        workspace,
+        config.paths.outputs,
+        None,
+        config.to_yaml(),
+        settings_hash(config),
+    )
+    return json.loads((Path(folder) / "version.json").read_text())["git_revision"]
+
+
+def _trained(config, workspace: str, revision: str):
+    """The steps of train; the Manifest and the embeddings."""
     from pipelines.train import (
         adapt,
         assemble,
         compare_methods,
         embed_images,
         evaluate_model,
-        fingerprint_data,
         publish_run,
-        split_data,
-        validate_data,
+        review_labels,
     )
+    from steps.data.open_data import open_data
 
-    started = time.perf_counter()
     model, prompts, compute, limits = config.model, config.prompts, config.compute, config.validation.limits
-    fingerprint = fingerprint_data.entrypoint(config.data, str(workspace))
-    validated, report = validate_data.entrypoint(fingerprint, config.data, config.validation, str(workspace))
-    manifest = split_data.entrypoint(validated, config.splits)
-    embeddings = embed_images.entrypoint(manifest, model, compute, limits)
+    manifest, report, fingerprint = open_data.entrypoint(revision, workspace, config.workspace.remote)
+    embeddings = embed_images.entrypoint(manifest, model, compute, limits, config.pixel_cache, workspace)
+    review = review_labels.entrypoint(manifest, embeddings, config.label_review, config.seed)
     candidates = [
         adapt.entrypoint(
-            manifest, embeddings, name, config.adaptation.candidates[name], model, prompts, compute, config.seed
+            manifest,
+            embeddings,
+            name,
+            config.adaptation.candidates[name],
+            model,
+            prompts,
+            compute,
+            config.seed,
+            limits,
+            config.pixel_cache,
+            workspace,
         )
         for name in config.adaptation.methods
     ]
@@ -69,12 +118,15 @@ def plain(config_file: str, overrides: list[str]) -> dict[str, float]:
         report,
         fingerprint,
         config.paths.outputs,
+        None,
         config.to_yaml(),
+        config.seed,
+        limits,
         leaderboard,
+        review,
         candidates,
     )
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "scikit_learn": _tuned_probe(manifest, embeddings)}
+    return manifest, embeddings
 
 
 def _tuned_probe(manifest, embeddings) -> float:
@@ -131,7 +183,7 @@ def main() -> None:
         overrides = [f"data.path={data}", f"model.backbone={options.backbone}", *more]
         whole, work, records, learned = [], [], [], 0.0
         for number in range(count):
-            paths = [f"paths.workspace={place}/workspace", f"paths.outputs={place}/outputs"]
+            paths = [f"workspace.path={place}/workspace", f"paths.outputs={place}/outputs"]
             setting = [argument for pair in (*overrides, *paths) for argument in ("--set", pair)]
             command = [sys.executable, "run.py", "--pipeline", "train", "--no-cache", "--config", config, *setting]
             started = time.perf_counter()
@@ -139,7 +191,7 @@ def main() -> None:
             whole.append(time.perf_counter() - started)
             records.append(json.loads((place / "outputs" / "latest" / "run.json").read_text()))
             metrics = json.loads((place / "outputs" / "latest" / "metrics.json").read_text())
-            paths = [f"paths.workspace={place}/plain-{number}", f"paths.outputs={place}/plain-outputs"]
+            paths = [f"workspace.path={place}/plain-{number}", f"paths.outputs={place}/plain-outputs"]
             command = [sys.executable, __file__, "--plain", config, *overrides, *paths]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=PROJECT, env=os.environ)
             answer = json.loads(done.stdout.splitlines()[-1])

@@ -131,7 +131,10 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     skipped = shutil.ignore_patterns(".git", ".venv", "outputs", "workspace", "__pycache__", "*.egg-info", ".*_cache")
     shutil.copytree(PROJECT, folder, ignore=skipped)
     (folder / ".venv").symlink_to(_VENV)
-    for name in ("pyproject.toml", "constraints.txt"):  # older than the environment, which the copy must not install itself in
+    for name in (
+        "pyproject.toml",
+        "constraints.txt",
+    ):  # older than the environment, which the copy must not install itself in
         os.utime(folder / name, (0, 0))
     _shrink(folder / "configs")
     subprocess.run(

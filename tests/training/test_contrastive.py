@@ -12,18 +12,20 @@ from PIL import Image
 
 from clip_har.component import validated
 from clip_har.data.augmentation import AugmentationConfig
-from clip_har.errors import ModelError
+from clip_har.errors import ModelError, TrainingError
 from clip_har.models.backbone import ModelConfig
 from clip_har.models.clip import ClipConfig, new_clip
 from clip_har.models.dual_encoder import DualEncoder
 from clip_har.training.contrastive import (
     ContrastiveTask,
     PatchDropout,
+    caption_numbers,
     contrastive_loss,
     matches,
     sigmoid_loss,
 )
 from clip_har.training.pictures import StoredPictures
+from clip_har.training.trainer import Trainer, TrainerConfig
 from tests.tiny_models import tiny_siglip
 
 SMALL = {
@@ -80,6 +82,20 @@ def test_captions_that_say_the_same_are_no_negatives():
     assert float(contrastive_loss(torn, positive)) > 10
 
 
+def test_numbers_of_captions_are_the_same_in_every_batch():
+    first, second = caption_numbers(["a man reading", "a dog"]), caption_numbers(["A cat", "A man  reading."])
+    assert first[0] == second[1]
+    assert len({*first.tolist(), *second.tolist()}) == 3
+
+
+def test_a_batch_cannot_be_cut_into_parts(encoder, pictures):
+    config = TrainerConfig(epochs=1, batch_size=4, accumulate=2)
+    with pytest.raises(
+        TrainingError, match=r"training\.accumulate: in this loss every sample of a batch meets every other"
+    ):
+        Trainer(config, torch.device("cpu"), 0).fit(task_of(encoder, pictures))
+
+
 def test_the_sigmoid_loss_judges_every_pair_by_itself():
     logits = torch.tensor([[3.0, -1.0], [0.5, 2.0]])
     pairs = [(3.0, 1), (-1.0, -1), (0.5, -1), (2.0, 1)]
@@ -93,9 +109,9 @@ def test_a_view_depends_on_name_seed_and_epoch_only(encoder, pictures):
     def views(order: list[int], epoch: int, task: ContrastiveTask = task) -> dict[int, tuple[torch.Tensor, list[int]]]:
         seen: dict[int, tuple[torch.Tensor, list[int]]] = {}
         batches = task.batches(np.array(order), epoch, 4)
-        for number, (pixels, tokens, positive) in enumerate(batches):
+        for number, (pixels, tokens, numbers) in enumerate(batches):
             assert pixels.shape[1:] == (3, 32, 32)
-            assert positive.shape == (len(pixels), len(pixels))
+            assert numbers.shape == (len(pixels),)
             for row in range(len(pixels)):
                 text = [token for token in tokens["input_ids"][row].tolist() if token != encoder.tokenizer.eos_token_id]
                 seen[order[4 * number + row]] = (pixels[row], text)
@@ -123,7 +139,7 @@ def test_each_picture_comes_once_an_epoch_and_validation_pictures_never(encoder,
 def test_validation_counts_both_directions(encoder, pictures, monkeypatch):
     task = task_of(encoder, pictures)
     logits = torch.tensor([[2.0, 1.0], [3.0, 0.0]])  # picture 0 → 0, 1 → 0; captions 0 → 1, 1 → 0
-    monkeypatch.setattr(task, "_logits", lambda pixels, tokens: logits)
+    monkeypatch.setattr(task, "_logits", lambda images, texts: logits)
     figures = task.validate()
     assert figures["accuracy"] == pytest.approx(1 / 4)
     assert figures["log_loss"] == pytest.approx(float(contrastive_loss(logits, torch.eye(2, dtype=torch.bool))))
@@ -142,13 +158,14 @@ def test_the_scale_is_bounded(encoder, pictures):
 def test_siglip_is_trained_with_its_own_loss_and_bias(tmp_path: Path, pictures):
     encoder = DualEncoder.load(ModelConfig(backbone=str(tiny_siglip(tmp_path / "siglip"))))
     task = task_of(encoder, pictures)
-    pixels, tokens, positive = next(task.batches(np.arange(8), 0, 8))
-    logits = task._logits(pixels, tokens)
+    pixels, tokens, numbers = next(task.batches(np.arange(8), 0, 8))
+    logits = task._logits(*task._features(pixels, tokens))
+    positive = numbers[:, None] == numbers[None, :]
     with torch.no_grad():
         cosines = encoder.image_features(pixels) @ encoder.text_features(tokens).T
     assert torch.allclose(logits, cosines * encoder.logit_scale + encoder.logit_bias, atol=1e-4)
     with torch.no_grad():
-        assert float(task.loss((pixels, tokens, positive))) == pytest.approx(
+        assert float(task.loss((pixels, tokens, numbers))) == pytest.approx(
             float(sigmoid_loss(logits, positive)), rel=1e-4
         )
     with pytest.raises(ModelError, match="patch_dropout"):

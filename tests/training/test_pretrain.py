@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from clip_har.component import validated
 from clip_har.data.pairs import ImageTextPairs
 from clip_har.data.pairs.table import read_pairs
-from clip_har.errors import DataError, ModelError, TrainingError
+from clip_har.errors import ConfigError, DataError, ModelError, TrainingError
 from clip_har.hashing import sha256_folder
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.dual_encoder import DualEncoder
@@ -222,3 +222,10 @@ def test_facts_are_json_for_people(learned):
     about = json.loads((learned.path / "pretraining.json").read_text())
     assert about["facts"]["steps"] == 8 * 18
     assert about["facts"]["logit_scale"] <= 100
+
+
+@pytest.mark.parametrize("asked", [{"mixup": 0.5}, {"cutmix": 0.5}, {"forbidden": {"red": ["flip"]}}])
+def test_what_needs_labels_is_refused(asked: dict) -> None:
+    with pytest.raises(ConfigError, match="those of pretraining have none"):
+        validated(PretrainingConfig, SETTINGS | {"augmentation": asked})
+    assert validated(PretrainingConfig, SETTINGS | {"augmentation": "medium"}).augmentation.policy == "medium"

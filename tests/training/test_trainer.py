@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from clip_har.errors import TrainingError
+from clip_har.training.precision import LossScale
 from clip_har.training.trainer import Trainer, TrainerConfig, TrainingResult, autocast_type, learning_rate_factor
+from tests.training.small_task import SmallTask
 
 CPU = torch.device("cpu")
 
@@ -159,8 +161,10 @@ def test_a_rows_loss_is_the_mean_since_the_last_row() -> None:
 
 
 def test_max_steps_ends_it_and_shapes_the_schedule() -> None:
-    result = train(Blobs(), epochs=50, batch_size=5, max_steps=6, learning_rate=0.01, warmup_share=0.0)
+    task = Blobs()
+    result = train(task, epochs=50, batch_size=5, max_steps=6, learning_rate=0.01, warmup_share=0.0)
     assert result.steps == 6
+    assert [len(order) for order in task.orders] == [20, 20], "tasks that draw samples are told of whole epochs"
     assert result.history[-1]["step"] == 6
     assert result.history[-1]["learning_rate"] == pytest.approx(0.01 * learning_rate_factor(5, 6, 0.0))
 
@@ -197,13 +201,276 @@ def test_the_best_state_is_by_the_chosen_figure(select_by: str, best: int) -> No
     assert train(task, epochs=2, batch_size=20, select_by=select_by).best_step == best
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_is_an_error_that_says_where(value: float) -> None:
-    task = Blobs()
+def spoilt(task: Blobs, steps: set[int], value: float, *, gradient_only: bool = False) -> Blobs:
+    """The task with a loss, or only its gradient, that is not finite at these steps (from 0)."""
     whole = task.loss
-    task.loss = lambda batch: whole(batch) * (value if len(task.types) == 3 else 1.0)
-    with pytest.raises(TrainingError, match=rf"became {value} at step 3\. Lower the learning rate \(now 0\.002\)"):
-        train(task, epochs=1, batch_size=4, learning_rate=0.002)
+
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        found = whole(batch)
+        if len(task.types) - 1 not in steps:
+            return found
+        if gradient_only:
+            found.register_hook(lambda gradient: gradient * value)
+            return found
+        return found * value
+
+    task.loss = loss
+    return task
+
+
+@pytest.mark.parametrize("gradient_only", [False, True])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_a_step_that_is_not_finite_is_left_out_and_counted(
+    value: float, gradient_only: bool, clip_norm: float | None
+) -> None:
+    task = spoilt(Blobs(), {2, 3}, value, gradient_only=gradient_only)
+    result = train(task, epochs=1, batch_size=4, evaluate_every=1, clip_norm=clip_norm, learning_rate=0.1)
+    assert (result.steps, result.skipped) == (5, 2)
+    assert equal(task.states[2], task.states[3])
+    assert equal(task.states[3], task.states[4])
+    assert not equal(task.states[4], task.states[5])
+    assert [row.get("skipped") for row in result.history] == [None, None, None, 1, 1, None]
+    assert ["loss" in row for row in result.history] == [False, True, True, False, False, True]
+    assert all(torch.isfinite(weights).all() for weights in task.states[-1])
+
+
+@pytest.mark.parametrize(
+    ("gradient_only", "words"), [(False, "The loss became nan"), (True, "The gradient's norm became nan")]
+)
+def test_too_many_such_steps_in_a_row_end_the_run_with_advice(gradient_only: bool, words: str) -> None:
+    task = spoilt(Blobs(), {1, 3, 4}, math.nan, gradient_only=gradient_only)
+    with pytest.raises(TrainingError, match=rf"{words} at step 5, the last of 2 steps.*learning rate \(now 0\.002\)"):
+        train(task, epochs=1, batch_size=4, learning_rate=0.002, max_skipped=1)
+
+
+def by_hand(task: Blobs, optimisers: list[torch.optim.Optimizer], rates: list[float]) -> list[list[torch.Tensor]]:
+    """The states after each step of the plainest loop: the order and the schedule are the trainer's."""
+    states = []
+    for step, rate in enumerate(rates):
+        epoch, number = divmod(step, 3)
+        if number == 0:
+            order = np.random.default_rng([3, epoch]).permutation(20)
+            task.train_mode(True)
+        loss = task.loss(torch.from_numpy(order[8 * number : 8 * number + 8]))
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+            optimiser.param_groups[0]["lr"] = rate
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+        states.append([weights.detach().clone() for weights in task.parameters()])
+    return states
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd", "muon"])
+def test_the_loop_is_the_plain_one_to_the_last_bit(optimiser: str) -> None:
+    task, plain = Blobs(dropout=0.3), Blobs(dropout=0.3)
+    for each in (task, plain):
+        each.hidden_matrices = lambda each=each: [each.network[0].weight]
+    train(task, seed=3, epochs=4, batch_size=8, evaluate_every=1, learning_rate=0.03, optimiser=optimiser)
+
+    settings = {"lr": 0.03, "weight_decay": 0.01}
+    weights = plain.parameters()
+    if optimiser == "sgd":
+        optimisers = [torch.optim.SGD(weights, momentum=0.9, **settings)]
+    elif optimiser == "adamw":
+        optimisers = [torch.optim.AdamW(weights, **settings)]
+    else:
+        optimisers = [
+            torch.optim.AdamW(weights[1:], **settings),
+            torch.optim.Muon(weights[:1], adjust_lr_fn="match_rms_adamw", **settings),
+        ]
+    torch.manual_seed(3)
+    states = by_hand(plain, optimisers, [0.03 * learning_rate_factor(step, 12, 0.1) for step in range(12)])
+    assert all(equal(found, expected) for found, expected in zip(task.states[1:], states, strict=True))
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(8, 2), (8, 4), (8, 3), (7, 7), (20, 6)])
+def test_a_batch_in_parts_gives_the_same_steps(batch_size: int, accumulate: int) -> None:
+    settings = {"epochs": 3, "batch_size": batch_size, "learning_rate": 0.01, "evaluate_every": 1, "optimiser": "sgd"}
+    whole, parts = Blobs(), Blobs()
+    expected = train(whole, **settings)
+    found = train(parts, accumulate=accumulate, **settings)
+    largest = max(len(batch) for batch in parts.batches(np.arange(batch_size), 0, -(-batch_size // accumulate)))
+    assert len(parts.types) > len(whole.types)
+    assert largest < batch_size
+    for first, second in zip(whole.states, parts.states, strict=True):
+        for left, right in zip(first, second, strict=True):
+            torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
+    assert [row.get("loss") for row in found.history[1:]] == pytest.approx(
+        [row.get("loss") for row in expected.history[1:]], abs=1e-6
+    )
+    assert (found.steps, found.accumulate) == (expected.steps, accumulate)
+
+
+def test_more_parts_than_samples_are_refused() -> None:
+    with pytest.raises(
+        TrainingError, match=r"training\.accumulate: a batch of 4 samples cannot be computed in 5 parts"
+    ):
+        train(Blobs(), batch_size=4, accumulate=5)
+
+
+class Greedy(Blobs):
+    """Has memory for a few samples only."""
+
+    def __init__(self, room: int, **options) -> None:
+        super().__init__(**options)
+        self.room = room
+        self.sizes: list[int] = []
+
+    def loss(self, batch: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(batch))
+        value = super().loss(batch)
+        if len(batch) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return value
+
+
+def test_when_memory_runs_out_the_parts_are_halved_and_the_result_is_the_same() -> None:
+    settings = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "optimiser": "sgd"}
+    plain, greedy = Blobs(), Greedy(room=2)
+    expected = train(plain, **settings)
+    found = train(greedy, auto_batch=True, **settings)
+    assert greedy.sizes[:4] == [8, 4, 2, 2]
+    assert found.accumulate == 4
+    assert found.steps == expected.steps
+    for left, right in zip(plain.states[-1], greedy.states[-1], strict=True):
+        torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
+
+
+def test_a_step_that_is_tried_again_draws_the_same_dropout() -> None:
+    settings = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}
+    greedy, plain = Greedy(room=4, dropout=0.5), Blobs(dropout=0.5)
+    train(greedy, auto_batch=True, **settings)
+    train(plain, accumulate=2, **settings)
+    assert greedy.sizes[0] == 8
+    assert equal(greedy.states[-1], plain.states[-1])
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_running_out_of_memory_is_answered_with_advice(error: Exception) -> None:
+    task = Blobs()
+
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    task.loss = loss
+    with pytest.raises(TrainingError, match=r"batch of 8 in 1 part.*accumulate: 2.*auto_batch: true.*fsdp"):
+        train(task, batch_size=8)
+    with pytest.raises(TrainingError, match=r"batch of 8 in 8 parts: .*What helps, in this order: training\.grad"):
+        train(task, batch_size=8, auto_batch=True)
+
+
+def test_another_error_is_not_taken_for_a_want_of_memory() -> None:
+    task = Blobs()
+    task.loss = lambda batch: task.network(torch.zeros(1, 99))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        train(task, auto_batch=True)
+
+
+def test_the_scale_of_a_float16_loss_is_undone_and_shrinks_when_it_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clip_har.training.trainer.autocast_type", lambda precision, device: torch.float16)
+    settings = {"epochs": 2, "batch_size": 5, "learning_rate": 0.01, "optimiser": "sgd", "evaluate_every": 1}
+    scales: list[float] = []
+
+    class Watched(Blobs):
+        def loss(self, batch: torch.Tensor) -> torch.Tensor:
+            value = super().loss(batch)
+            value.register_hook(lambda gradient: scales.append(float(gradient)))
+            # more than float16 can hold, times the first scales
+            return value + (self.network[0].weight.half() * 40).sum() - (self.network[0].weight * 40).sum().detach()
+
+    task = Watched()
+    result = train(task, clip_norm=None, **settings)
+    assert set(task.types) == {torch.float16}
+    assert scales[0] == 65536
+    assert result.skipped > 0
+    assert scales[result.skipped :] == [65536 / 2**result.skipped] * (8 - result.skipped)
+    assert equal(task.states[0], task.states[result.skipped])
+    moved = task.states[result.skipped + 1][0] - task.states[result.skipped][0]
+    rate = result.history[result.skipped + 1]["learning_rate"]
+    assert float(-moved.mean()) / rate == pytest.approx(40, rel=0.05), "the gradient was not divided by the scale"
+
+
+def test_the_scale_grows_after_many_good_steps() -> None:
+    scale = LossScale(True)
+    for _ in range(LossScale.INTERVAL - 1):
+        scale.update(True)
+    assert scale.scale == 65536
+    scale.update(True)
+    assert scale.scale == 2 * 65536
+    scale.update(False)
+    assert scale.scale == 65536
+    off = LossScale(False)
+    off.update(False)
+    assert off.scale == 1
+
+
+def test_float16_weights_are_not_trained() -> None:
+    task = Blobs()
+    task.network.half()
+    with pytest.raises(TrainingError, match=r"parameters to train are float16.*model\.dtype: float32"):
+        train(task)
+
+
+def test_each_parameter_has_its_share_of_the_learning_rate() -> None:
+    plain, scaled = Blobs(), Blobs()
+    scaled.learning_rate_shares = lambda: [0.0, 1.0, 1.0, 0.5]
+    for task in (plain, scaled):
+        train(task, epochs=1, batch_size=20, optimiser="sgd", weight_decay=0.0, clip_norm=None)
+    moved = [
+        [after - before for before, after in zip(task.states[0], task.states[-1], strict=True)]
+        for task in (plain, scaled)
+    ]
+    assert torch.equal(moved[1][0], torch.zeros_like(moved[1][0]))
+    assert torch.equal(moved[0][1], moved[1][1])
+    torch.testing.assert_close(moved[0][3] / 2, moved[1][3])
+
+
+def test_a_task_may_draw_its_own_order() -> None:
+    task = Blobs()
+    task.order = lambda epoch, shuffled: np.sort(shuffled)[: 10 + epoch]
+    train(task, epochs=2, batch_size=20)
+    assert task.orders == [list(range(10)), list(range(11))]
+
+
+def test_every_row_of_the_history_is_passed_on_and_may_end_the_run() -> None:
+    rows: list[dict[str, float]] = []
+    config = TrainerConfig(epochs=3, batch_size=20, patience=None)
+    result = Trainer(config, CPU, 0).fit(Blobs(), on_validation=rows.append)
+    assert rows == result.history
+
+    class Pruned(Exception):
+        pass
+
+    def prune(row: dict[str, float]) -> None:
+        if row["step"] == 2:
+            raise Pruned
+
+    task = Blobs()
+    with pytest.raises(Pruned):
+        Trainer(config, CPU, 0).fit(task, on_validation=prune)
+    assert len(task.states) == 3
+
+
+def test_buffers_are_part_of_the_best_state() -> None:
+    task = SmallTask(device=CPU, normed=True)
+    seen: list[torch.Tensor] = []
+    scores = iter([0.1, 0.9, 0.2, 0.3])
+
+    def validate() -> dict[str, float]:
+        seen.append(task.network.norm.running_mean.clone())
+        accuracy = next(scores)
+        return {"accuracy": accuracy, "log_loss": 1 - accuracy}
+
+    task.validate = validate
+    Trainer(TrainerConfig(epochs=3, batch_size=21, patience=None), CPU, 0).fit(task)
+    assert torch.equal(task.network.norm.running_mean, seen[1])
+    assert not torch.equal(seen[1], seen[3])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ class DataFingerprint(ComponentConfig):
     data_hash: str = Field(description="sha256 over the source's listing and the bytes of all listed files.")
     records: int = Field(description="How many samples the source lists.")
     code_hash: str = Field(description="sha256 over the sources of the package and of the project around it.")
-    decisions_hash: str = Field("", description="sha256 over what people decided about rejected samples; empty if none.")
+    decisions_hash: str = Field(
+        "", description="sha256 over what people decided about rejected samples; empty if none."
+    )
 
     @property
     def content_hash(self) -> str:

@@ -172,7 +172,9 @@ class Preprocessor:
         if max(height, width) <= _LONGEST * min(height, width):
             # All of it is resized before the crop: a part alone is rounded otherwise in up to a quarter of its pixels,
             # which is enough to move a probability by 0.01.
-            pixels = np.asarray(image.resize((width, height), filtering, (left_edge, upper_edge, right_edge, lower_edge)))
+            pixels = np.asarray(
+                image.resize((width, height), filtering, (left_edge, upper_edge, right_edge, lower_edge))
+            )
             pixels = pixels[top : top + out_height, left : left + out_width]
         else:  # a strip of one pixel's height would be resized to gigabytes
             across, down = (right_edge - left_edge) / width, (lower_edge - upper_edge) / height

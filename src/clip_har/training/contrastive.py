@@ -20,7 +20,10 @@ from torch.nn.functional import logsigmoid
 from clip_har.data.augmentation import AugmentationConfig, augment, generator_of
 from clip_har.data.loading import batched, map_ahead
 from clip_har.errors import ModelError
+from clip_har.hashing import sha256_bytes
 from clip_har.models.preprocessing import Preprocessor
+from clip_har.training.distributed import BatchShare, gather_rows, own_share
+from clip_har.training.gathering import gather_features, gather_numbers
 from clip_har.training.pictures import StoredPictures
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 MAX_LOGIT_SCALE = 100.0
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
+"""Pictures, tokens, and the numbers int64 [n] of what the captions say."""
 
 
 def said(caption: str) -> str:
@@ -36,11 +40,16 @@ def said(caption: str) -> str:
     return re.sub(r"\s+", " ", caption).strip().rstrip(".").lower()
 
 
+def caption_numbers(captions: Sequence[str]) -> torch.Tensor:
+    """int64 [n] that are equal where two captions say the same, in whatever batch or process."""
+    hashes = (sha256_bytes(said(caption).encode())[:15] for caption in captions)
+    return torch.tensor([int(digits, 16) for digits in hashes])
+
+
 def matches(captions: Sequence[str]) -> torch.Tensor:
     """bool [n, n]: whether two captions of a batch say the same; the diagonal always does."""
-    numbers: dict[str, int] = {}
-    numbered = torch.tensor([numbers.setdefault(said(caption), len(numbers)) for caption in captions])
-    return numbered[:, None] == numbered[None, :]
+    numbers = caption_numbers(captions)
+    return numbers[:, None] == numbers[None, :]
 
 
 def contrastive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
@@ -50,18 +59,22 @@ def contrastive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tens
         logits: float [n, n], scaled cosines of pictures (rows) and captions (columns).
         positive: bool [n, n], symmetric.
     """
+    return (_cross_entropy(logits, positive) + _cross_entropy(logits.T, positive)) / 2
+
+
+def _cross_entropy(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """Mean over the rows of float [k, n], the target of each shared equally between its positives."""
     targets = positive.to(logits.device, logits.dtype)
     targets = targets / targets.sum(dim=1, keepdim=True)
-    rows, columns = logits.log_softmax(dim=1), logits.T.log_softmax(dim=1)
-    return -((targets * rows).sum(dim=1).mean() + (targets * columns).sum(dim=1).mean()) / 2
+    return -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 def sigmoid_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
     """Every pair by itself: a match or not, summed over the captions of a picture.
 
     Args:
-        logits: float [n, n], scaled and shifted cosines.
-        positive: bool [n, n].
+        logits: float [k, n], scaled and shifted cosines.
+        positive: bool [k, n].
     """
     signs = positive.to(logits.device, logits.dtype) * 2 - 1
     return -logsigmoid(signs * logits).sum(dim=1).mean()
@@ -144,6 +157,9 @@ class ContrastiveTask:
                 pixels = np.stack([self._preprocessor.resize_and_crop(self._pictures[p]) for p in positions])
                 yield pixels, [self._captions[p][0] for p in positions]
 
+    def module(self) -> torch.nn.Module:
+        return self._encoder.model
+
     def parameters(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self._encoder.model.parameters() if parameter.requires_grad]
 
@@ -171,7 +187,7 @@ class ContrastiveTask:
         for part in batched(viewed, batch_size):
             pixels, captions = zip(*part, strict=True)
             tensor = torch.from_numpy(np.stack(pixels)).to(device)
-            yield tensor, self._encoder.tokenize(captions), matches(captions)
+            yield tensor, self._encoder.tokenize(captions), caption_numbers(captions)
 
     def _view(self, position: int, epoch: int) -> tuple[np.ndarray, str]:
         """A random view of a picture and one of its captions: the same for a name and an epoch whatever the order."""
@@ -181,20 +197,43 @@ class ContrastiveTask:
         image, config = self._pictures[position], self._preprocessor.config
         if self._augmentation is None:
             return self._preprocessor(image), caption
-        view = augment(image, config.output_size, config.resample, self._augmentation, generator)
+        whole = self._preprocessor.resize_and_crop
+        view = augment(image, config.output_size, config.resample, self._augmentation, generator, whole)
         return self._preprocessor.normalise(view), caption
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        pixels, tokens, positive = batch
-        return self._loss(self._logits(pixels, tokens), positive)
+        pixels, tokens, numbers = batch
+        images, texts = self._features(pixels, tokens)
+        return self._loss(self._logits(images, texts), numbers[:, None] == numbers[None, :])
+
+    def loss_across(self, batch: Batch, share: BatchShare) -> torch.Tensor:
+        """The part of the loss that this process's pictures and captions have in the batch of all processes.
+
+        Weighed by how many there are, the parts add up to the loss of the whole batch, and so do their gradients.
+        """
+        pixels, tokens, numbers = batch
+        images, texts = self._features(pixels, tokens)
+        together = gather_features(torch.cat([images, texts], dim=1), share)
+        all_images, all_texts = together.split(images.shape[1], dim=1)
+        all_numbers = gather_numbers(numbers, share)
+        counted = share.counted
+        positive = numbers[:counted, None].cpu() == all_numbers[None, :]
+        rows = self._logits(images[:counted], all_texts)
+        if counted == 0:  # nothing of its own: only the gradients that the others' losses give to what it gathered
+            return 0 * (rows.sum() + together.sum())
+        if self._encoder.activation == "sigmoid":
+            return sigmoid_loss(rows, positive)
+        columns = self._logits(all_images, texts[:counted]).T
+        return (_cross_entropy(rows, positive) + _cross_entropy(columns, positive)) / 2
 
     def _loss(self, logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         pairwise = self._encoder.activation == "sigmoid"
         return (sigmoid_loss if pairwise else contrastive_loss)(logits, positive)
 
-    def _logits(self, pixels: torch.Tensor, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
-        images = self._encoder.image_features(pixels).float()
-        texts = self._encoder.text_features(tokens).float()
+    def _features(self, pixels: torch.Tensor, tokens: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._encoder.image_features(pixels).float(), self._encoder.text_features(tokens).float()
+
+    def _logits(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
         model = self._encoder.model
         logits = images @ texts.T
         if hasattr(model, "logit_scale"):
@@ -205,17 +244,20 @@ class ContrastiveTask:
 
     def validate(self) -> dict[str, float]:
         """How often a picture finds a caption of its own in its group and a caption its picture, and the loss."""
-        found, losses, counts = [], [], []
-        for pixels, captions in self._validation:
-            tensor = torch.from_numpy(np.stack([self._preprocessor.normalise(picture) for picture in pixels]))
-            logits = self._logits(tensor.to(self._encoder.device), self._encoder.tokenize(captions)).float().cpu()
-            positive = matches(captions)
-            rows = torch.arange(len(captions))
-            right = (positive[rows, logits.argmax(dim=1)], positive[logits.argmax(dim=0), rows])
-            found.append(float(torch.cat(right).float().mean()))
-            losses.append(float(self._loss(logits, positive).detach()))
-            counts.append(len(captions))
+        figures = np.array([self._group_figures(*self._validation[n]) for n in own_share(len(self._validation))])
+        found, losses = gather_rows(figures, len(self._validation)).T
+        counts = [len(captions) for _, captions in self._validation]
         return {
             "accuracy": float(np.average(found, weights=counts)),
             "log_loss": float(np.average(losses, weights=counts)),
         }
+
+    def _group_figures(self, pixels: np.ndarray, captions: list[str]) -> tuple[float, float]:
+        """Share of right answers in both directions, and the loss."""
+        tensor = torch.from_numpy(np.stack([self._preprocessor.normalise(picture) for picture in pixels]))
+        features = self._features(tensor.to(self._encoder.device), self._encoder.tokenize(captions))
+        logits = self._logits(*features).float().cpu()
+        positive = matches(captions)
+        rows = torch.arange(len(captions))
+        right = (positive[rows, logits.argmax(dim=1)], positive[logits.argmax(dim=0), rows])
+        return float(torch.cat(right).float().mean()), float(self._loss(logits, positive).detach())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clip_har.component import Artifact, ComponentConfig
 from clip_har.data.augmentation import AugmentationConfig
@@ -62,6 +62,13 @@ class PretrainingConfig(ComponentConfig):
         0.05, ge=0, lt=1, description="Largest share of pictures that may fail to decode; they are left out."
     )
     half_precision: bool = Field(True, description="Store the weights as float16: half the size, loaded as float32.")
+
+    @field_validator("augmentation")
+    @classmethod
+    def _needs_no_labels(cls, value: AugmentationConfig | None) -> AugmentationConfig | None:
+        if value is not None and value.needs_labels:
+            raise ValueError("mixup, cutmix and forbidden are for pictures with labels; those of pretraining have none")
+        return value
 
 
 @dataclass(frozen=True)
