@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/sample.yaml
 READY := $(VENV)/ready
+# two workers, each with one thread: most of a case is starting processes and importing
+SIDE_BY_SIDE := -n 2 --dist loadscope
 
 .PHONY: help setup train test test-fast lint bench
 
@@ -22,10 +24,10 @@ train: setup ## set up and run the main job (CONFIG=configs/har.yaml for the rea
 	$(BIN)/python run.py --pipeline train --config $(CONFIG)
 
 test: setup ## set up and run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-fast: setup ## the tests without the slow end-to-end cases
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow'
 
 lint: setup ## check style
 	$(BIN)/ruff check .

@@ -16,6 +16,9 @@ os.environ.update(
     MPLBACKEND="agg",
 )
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many threads as there are workers already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 PROJECT = Path(__file__).parents[1]

@@ -64,7 +64,7 @@ def test_har_yaml_runs_from_the_hub_and_then_without_it(
     # the Hub is gone: what was fetched is used
     done = place.run("train", *config, *quick, HF_ENDPOINT="http://127.0.0.1:9", **online)
     assert done.code == 0, done.err
-    assert place.ran() == {"fingerprint_data", "publish_run"}
+    assert place.ran() == {"open_data", "publish_run"}
 
 
 @pytest.mark.parametrize(

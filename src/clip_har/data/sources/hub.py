@@ -33,7 +33,7 @@ class HubSourceConfig(SourceConfig):
 class HubSource(DataSource):
     """Pictures and labels from a `datasets` id, at one commit.
 
-    The original bytes are written below `workspace/data/hub/<id>/<commit>/<split>/`, so that from there on a Hub data
+    The original bytes are written below `workspace/hub/<id>/<commit>/<split>/`, so that from there on a Hub data
     set is a folder of files like any other. A later run at the same commit needs no network.
     """
 
@@ -42,7 +42,7 @@ class HubSource(DataSource):
 
     @property
     def _home(self) -> Path:
-        return self.workspace / "data" / "hub" / self.config.dataset.replace("/", "--")
+        return self.workspace / "hub" / self.config.dataset.replace("/", "--")
 
     @cached_property
     def commit(self) -> str:
