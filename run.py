@@ -2,6 +2,7 @@
 """Run a pipeline of clip-har. `python run.py --help` says how."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -36,11 +37,18 @@ def _run(options: argparse.Namespace) -> int:
             return _show_plan(options.pipeline, config)
         from pipelines.launch import launch
 
-        launch(options.pipeline, config, options.stack, str(file), cache=not options.no_cache)
+        launch(options.pipeline, config, options.stack, _settings(options), cache=not options.no_cache)
         return 0
     except ClipHarError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _settings(options: argparse.Namespace) -> str:
+    """The options that the configuration comes from, as they can be typed again."""
+    named = ["--config", str(options.config)] if options.config else []
+    words = [*named, *(word for override in options.set for word in ("--set", override))]
+    return f" {shlex.join(words)}" if words else ""
 
 
 def _show_plan(pipeline: str, config) -> int:

@@ -1,5 +1,8 @@
 """What can be found wrong in a second, before anything is started."""
 
+import tempfile
+from pathlib import Path
+
 from clip_har.config import RunConfig
 from clip_har.data.pairs import build_pair_source
 from clip_har.data.sources import build_source
@@ -18,6 +21,8 @@ def check(pipeline: str, config: RunConfig) -> None:
         ClipHarError: for the first thing that would stop it.
     """
     check_sections(pipeline, config)
+    _check_place("workspace.path", config.workspace.path)
+    _check_place("paths.outputs", config.paths.outputs)
     _check_data(config)
     if pipeline == "data":
         return
@@ -38,6 +43,21 @@ def check_sections(pipeline: str, config: RunConfig) -> None:
     for name in {"pretrain": ("pretraining",), "train": ("model", "adaptation")}.get(pipeline, ()):
         if getattr(config, name) is None:
             raise ConfigError(f"{name}: the pipeline {pipeline} needs this section, and the configuration has none.")
+
+
+def _check_place(key: str, path: str) -> None:
+    """A folder that can be written to, or one that can be made."""
+    place = Path(path).absolute()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{key}: {path!r} cannot be a folder: {str(there)!r} is a file.")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(f"{key}: {path!r} cannot be written to: {reason}. Name a folder of your own.") from None
 
 
 def _check_pretraining(config: RunConfig) -> None:
@@ -68,10 +88,16 @@ def _check_data(config: RunConfig) -> None:
     for label in config.prompts.class_names:
         if label not in labels:
             raise ConfigError(f"prompts.class_names: unknown label {label!r}. {did_you_mean(label, labels)}")
+    for name, method in (config.adaptation.candidates if config.adaptation else {}).items():
+        augmentation = getattr(method, "augmentation", None)
+        if augmentation is not None:
+            augmentation.check_labels(labels, f"adaptation.{name}.augmentation")
 
 
 def _check_bundle(config: RunConfig) -> None:
     path = config.bundle or latest_bundle(config.paths.outputs)
+    if not Path(path).is_dir():
+        raise BundleError(f"bundle: there is no folder {str(path)!r}.")
     try:
         ModelBundle.load(path)
     except BundleError as error:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from clip_har.errors import ClipHarError
 from clip_har.runs import read_record
@@ -47,8 +50,19 @@ def quieten() -> None:
             handler.addFilter(StepLines())
 
 
-def show_result(folder: Path, seconds: float, config_file: str) -> None:
-    """The table at the end of a run, where things are, and what to type next."""
+def show_data_first(folder: Path) -> None:
+    """A line about a version of the data that was made on the way to something else."""
+    data = json.loads((folder / "metrics.json").read_text())["data"]
+    kept_out = f"; {data['rejected']:,} kept out ({_command('clip-har')} quarantine show)" if data["rejected"] else ""
+    print(f"  {data['accepted']:,} of {data['found']:,} photographs accepted{kept_out}", file=sys.stderr, flush=True)
+
+
+def show_result(folder: Path, seconds: float, settings: str) -> None:
+    """The table at the end of a run, where things are, and what to type next.
+
+    Args:
+        settings: the options that the run's configuration came from, to be typed again.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -58,7 +72,7 @@ def show_result(folder: Path, seconds: float, config_file: str) -> None:
         _show_backbone(console, folder, metrics, seconds)
         return
     if (folder / "version.json").is_file():
-        _show_data(console, folder, record, metrics, seconds, config_file)
+        _show_data(console, folder, record, metrics, seconds, settings)
         return
     times = {step["name"]: step for step in record["steps"]}
     if record["leaderboard"]:
@@ -89,8 +103,8 @@ def show_result(folder: Path, seconds: float, config_file: str) -> None:
         console,
         folder,
         "bundle",
-        (f"python run.py --pipeline evaluate --config {config_file}", "measure the bundle again, or on other data"),
-        (f"python run.py --pipeline train --config {config_file} --dry-run", "see everything that can be set"),
+        (f"{_RUN} evaluate{settings}", "measure the bundle again, or on other data"),
+        (f"{_RUN} train{settings} --dry-run", "see everything that can be set"),
     )
 
 
@@ -124,13 +138,13 @@ def _show_backbone(console: Any, folder: Path, metrics: dict[str, Any], seconds:
         console,
         folder,
         "backbone",
-        (f"python run.py --pipeline train --set model.backbone={shown / 'backbone'}", "adapt it to photographs"),
+        (f"{_RUN} train --set model.backbone={shown / 'backbone'}", "adapt it to photographs"),
         (f"less {shown / 'backbone' / 'README.md'}", "read its model card"),
     )
 
 
 def _show_data(
-    console: Any, folder: Path, record: dict[str, Any], metrics: dict[str, Any], seconds: float, config_file: str
+    console: Any, folder: Path, record: dict[str, Any], metrics: dict[str, Any], seconds: float, settings: str
 ) -> None:
     """The end of `data`: what was found and kept out, the version, and what to do about rejected samples."""
     from rich.table import Table
@@ -150,15 +164,26 @@ def _show_data(
         highlight=False,
     )
     named = f" ({', '.join(version['tags'])})" if version["tags"] else ""
+    path = yaml.safe_load(record["settings"])["workspace"]["path"]
+    workspace = "" if path == "workspace" else f" --workspace {shlex.quote(path)}"
     console.print(f"  version {version['git_revision'][:12]}{named}", highlight=False, soft_wrap=True)
     _show_next(
         console,
         folder,
         None,
-        ("clip-har quarantine show", "look at what was kept out"),
-        (f"python run.py --pipeline train --config {config_file}", "train on this version"),
-        ("clip-har data list", "see all versions"),
+        (f"{_command('clip-har')} quarantine show{workspace}", "look at what was kept out"),
+        (f"{_RUN} train{settings}", "train on these photographs"),
+        (f"{_command('clip-har')} data list{workspace}", "see all versions"),
     )
+
+
+def _command(name: str) -> str:
+    """A command of this environment as it can be typed here."""
+    place = Path(sys.executable).parent / name
+    return str(place.relative_to(Path.cwd())) if place.is_relative_to(Path.cwd()) else name
+
+
+_RUN = f"{_command('python')} run.py --pipeline"
 
 
 def _shown(folder: Path) -> Path:
@@ -170,7 +195,8 @@ def _show_next(console: Any, folder: Path, made: str | None, *commands: tuple[st
         console.print(f"  {made}  {folder / made}", highlight=False, soft_wrap=True)
     console.print(f"  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)
-    for command, purpose in ((f"open {_shown(folder) / 'report.html'}", "look at the report"), *commands):
+    viewer = "open" if sys.platform == "darwin" else "xdg-open"
+    for command, purpose in ((f"{viewer} {_shown(folder) / 'report.html'}", "look at the report"), *commands):
         console.print(f"  {command}  [dim]# {purpose}[/dim]", highlight=False, soft_wrap=True)
 
 

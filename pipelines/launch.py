@@ -26,11 +26,11 @@ _QUIET = {
 }
 
 
-def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, cache: bool = True) -> Path:
+def launch(pipeline: str, config: RunConfig, stack: str, settings: str, *, cache: bool = True) -> Path:
     """Run a pipeline and show what came of it.
 
     Args:
-        config_file: as the user named it, for what to type next.
+        settings: the options that the config came from, as the user gave them, for what to type next.
         cache: whether steps may be taken from earlier runs.
 
     Returns:
@@ -53,7 +53,7 @@ def launch(pipeline: str, config: RunConfig, stack: str, config_file: str, *, ca
     activate(stack)
     version = _data_version(pipeline, config, workspace, stack, cache)
     folder = _run(pipeline, config, workspace, stack, cache, version)
-    console.show_result(folder, time.perf_counter() - started, config_file)
+    console.show_result(folder, time.perf_counter() - started, settings)
     return folder
 
 
@@ -69,6 +69,7 @@ def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str,
     if version is None and pipeline in MADE_FIRST:
         apart = config.model_copy(update={"paths": config.paths.model_copy(update={"run": None})})
         folder = _run(MADE_FIRST[pipeline], apart, workspace, stack, cache, None)
+        console.show_data_first(folder)
         version = json.loads((folder / "version.json").read_text())["git_revision"]
     return version
 

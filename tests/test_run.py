@@ -98,10 +98,30 @@ MISTAKES = {
     "config that is not YAML": (["--config", "{ground}/bad.yaml"], ["bad.yaml", "line", "not valid YAML"]),
     "a key twice": (["--config", "{ground}/twice.yaml"], ["twice.yaml", "'seed'", "twice"]),
     "config that is a list": (["--config", "{ground}/list.yaml"], ["list.yaml", "list"]),
+    "workspace that is a file": (
+        ["--set", "workspace.path={ground}/good.yaml/deeper"],
+        ["workspace.path", "good.yaml' is a file"],
+    ),
+    "workspace that cannot be": (
+        ["--set", "workspace.path=/proc/workspace"],
+        ["workspace.path", "cannot be written to"],
+    ),
+    "outputs that are a file": (["--set", "paths.outputs={ground}/good.yaml"], ["paths.outputs", "is a file"]),
+    "unknown label among the forbidden": (
+        [
+            "--set",
+            "adaptation.methods=[lora]",
+            "--set",
+            "adaptation.lora.augmentation={{forbidden: {{runing: [flip]}}}}",
+        ],
+        ["adaptation.lora.augmentation.forbidden", "runing", "'running'"],
+    ),
+    "unknown policy": (["--set", "adaptation.lora.augmentation=mediun"], ["mediun", "'medium'?\n"]),
     "unknown data version": (["--set", "data.version=v7"], ["v7"]),
     "old name of the workspace": (["--set", "paths.workspace=x"], ["paths.workspace", "unknown key"]),
     "nothing to evaluate": (["--pipeline", "evaluate"], ["no bundle yet", "--pipeline train"]),
     "no such bundle": (["--pipeline", "evaluate", "--set", "bundle={ground}/photos"], ["bundle", "photos"]),
+    "no folder of a bundle": (["--pipeline", "evaluate", "--set", "bundle={ground}/nothing"], ["bundle", "no folder"]),
 }
 
 
@@ -118,7 +138,7 @@ def test_a_mistake_gets_its_message_and_code_2(mistake: str, ground: Path, capsy
     assert "Traceback" not in shown.err
     for word in wanted:
         assert word in shown.err, shown.err
-    assert not (ground / "outputs").exists()
+    assert not (ground / "outputs").exists() or not any((ground / "outputs").iterdir())
     assert not (ground / "workspace" / "artifacts").exists(), "nothing is started before the mistake is found"
 
 

@@ -125,7 +125,8 @@ def _explain(detail: Any, model: type[BaseModel], place: str) -> str:
         return f"{key}: a value is wanted and none is given."
     reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     wanted = f"{reason[0].lower()}{reason[1:]}" if detail["type"] == "value_error" else f"wanted: {reason}"
-    return f"{key}: {wanted}" + ("" if detail["type"] == "value_error" else f", got {detail['input']!r}") + "."
+    said = f"{key}: {wanted}" + ("" if detail["type"] == "value_error" else f", got {detail['input']!r}")
+    return said if said.endswith((".", "?", "!")) else f"{said}."
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:

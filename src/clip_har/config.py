@@ -168,7 +168,8 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        known = sorted(str(path) for path in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+        known = [str(path) for folder in (file.parent, Path("configs")) for path in sorted(folder.glob("*.yaml"))]
+        known = [path for path in known if Path(path).name != "dvc.yaml"]  # DVC's, not a configuration
         raise ConfigError(f"There is no configuration file {file}. {did_you_mean(str(file), known)}")
     try:
         raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeys)

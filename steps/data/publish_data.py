@@ -59,11 +59,12 @@ def publish_data(
         outputs,
         run["name"],
         report=made.html,
-        metrics={"data": validation_report.summary(), "counts": counts, "manifest_hash": manifest.content_hash},
+        metrics={"data": validation_report.summary(), "manifest_hash": manifest.content_hash},
         record={
             **run,
             "version": version.model_dump(mode="json"),
             "queue": queue,
+            "counts": counts,
             "code_hash": fingerprint.code_hash,
             "environment": describe_environment(PROJECT),
             "settings": settings,

@@ -156,8 +156,11 @@ class AugmentationConfig(ComponentConfig):
         """Whether it can be used only where pictures have labels."""
         return self.mixes or bool(self.forbidden)
 
-    def check_labels(self, labels: Iterable[str]) -> None:
+    def check_labels(self, labels: Iterable[str], place: str = "augmentation") -> None:
         """Refuse a forbidden list of a class that there is not.
+
+        Args:
+            place: where the config stands in the run's config, for the message.
 
         Raises:
             ConfigError: naming the nearest class.
@@ -165,7 +168,7 @@ class AugmentationConfig(ComponentConfig):
         labels = tuple(labels)
         for label in self.forbidden:
             if label not in labels:
-                raise ConfigError(f"augmentation.forbidden: there is no class {label!r}. {did_you_mean(label, labels)}")
+                raise ConfigError(f"{place}.forbidden: there is no class {label!r}. {did_you_mean(label, labels)}")
 
     def of_label(self, label: str) -> AugmentationConfig:
         """The config for the pictures of a class: without what is forbidden for it."""
