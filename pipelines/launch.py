@@ -67,7 +67,9 @@ def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str,
     anew = config.data.version == CURRENT and not cache
     version = None if anew else published_version(config, str(workspace))
     if version is None and pipeline in MADE_FIRST:
-        apart = config.model_copy(update={"paths": config.paths.model_copy(update={"run": None})})
+        # in a place of its own: outputs/latest may be named in the configuration
+        paths = {"run": None, "outputs": str(Path(config.paths.outputs) / MADE_FIRST[pipeline])}
+        apart = config.model_copy(update={"paths": config.paths.model_copy(update=paths)})
         folder = _run(MADE_FIRST[pipeline], apart, workspace, stack, cache, None)
         console.show_data_first(folder)
         version = json.loads((folder / "version.json").read_text())["git_revision"]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[1]
+# What a case that prepares its own process leaves in the environment, and another's command must not see.
+_OF_A_WORKSPACE = {"ZENML_CONFIG_PATH", "CLIP_HAR_WORKSPACE"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Workplace:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment for commands: one thread less noise, and no terminal."""
-        return os.environ | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | more
+        own = {name: value for name, value in os.environ.items() if name not in _OF_A_WORKSPACE}
+        return own | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | more
 
     def command(self, pipeline: str, *arguments: str) -> list[str]:
         """The command line, as the README has it, run from this folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.update(
@@ -18,6 +19,8 @@ os.environ.update(
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many threads as there are workers already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if not hasattr(sys.modules["__main__"], "__file__"):  # ZenML looks for the project from there
+    sys.modules["__main__"].__file__ = str(Path(__file__).parents[1] / "run.py")
 
 import pytest
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.command import PROJECT
+from tests.command import PROJECT, Workplace
 from tests.e2e.test_docs import blocks
 from tests.hub_stand_in import hub_stand_in
 from tests.tiny_models import colour_photos, tiny_clip
@@ -43,7 +43,7 @@ class Newcomer:
 
     def __init__(self, folder: Path, hub: str) -> None:
         self.folder = folder
-        self.environment = os.environ | {
+        self.environment = Workplace(folder).environment() | {
             "PATH": f"{_VENV / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(folder / "src"),
             "HF_ENDPOINT": hub,
