@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from clip_har.adaptation import parse_method_config
 from clip_har.adaptation.base import AdaptationContext
 from clip_har.adaptation.linear_probe import LinearProbe, LinearProbeConfig
 from clip_har.data.manifest import COLUMNS, Manifest
@@ -17,6 +18,7 @@ from clip_har.data.sources import build_source
 from clip_har.data.sources.csv import CsvSourceConfig
 from clip_har.data.splits import SplitConfig, split_manifest
 from clip_har.data.validation import ValidationConfig, validate
+from clip_har.errors import ConfigError
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.dual_encoder import DualEncoder
 from clip_har.models.embeddings import EmbeddingSet, embed_manifest
@@ -123,6 +125,30 @@ def test_unchanged_encoders_keep_the_vocabulary_open(study: Study) -> None:
     assert adapted.encoder is None
     assert adapted.open_vocabulary.word == "kept"
     assert adapted.trained_parameters == 4 * study.embeddings.matrix.shape[1] + 4
+
+
+def test_balance_weighs_a_photograph_by_its_classs_size(study: Study) -> None:
+    context = blobs(3, 2.0, study.load())
+    frame, train = context.manifest.frame, context.manifest.frame["split"] == "train"
+    kept = frame[~train | (frame["label"] != "class2") | (frame.groupby(["split", "label"]).cumcount() < 20)]
+    uneven = replace(context, manifest=replace(context.manifest, frame=kept.reset_index(drop=True)))
+    config = LinearProbeConfig(inverse_strengths=(3.0,), balance="loss")
+    head = LinearProbe(config).fit(uneven, "probe").head
+    inputs, labels = uneven.embeddings.of(uneven.train.ids), uneven.train.label_indices
+    counts = np.bincount(labels)
+    weights = len(labels) / (3 * counts[labels])
+    solver = LogisticRegression(C=3.0, tol=1e-8, max_iter=5000).fit(inputs, labels, sample_weight=weights)
+    np.testing.assert_allclose(softmax(head.score(inputs)), solver.predict_proba(inputs), atol=2e-3)
+    plain = LinearProbe(config.model_copy(update={"balance": "none"})).fit(uneven, "probe").head
+    recalls = [(one.score(inputs).argmax(1) == 2)[labels == 2].mean() for one in (plain, head)]
+    assert recalls[1] > recalls[0]
+
+
+def test_sampling_is_refused_where_nothing_is_drawn() -> None:
+    with pytest.raises(
+        ConfigError, match=r"balance.*fitted on all photographs at once.*weights do the same here: loss"
+    ):
+        parse_method_config({"method": "linear_probe", "balance": "sampling"})
 
 
 def test_progress_counts_settings(study: Study) -> None:

@@ -7,13 +7,12 @@ sweep that is refined around its best. The solver is scikit-learn's.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clip_har.adaptation.base import AdaptationContext, AdaptationMethod, AdaptedModel, MethodConfig
-from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import LinearHead
 from clip_har.training.scores import validation_scores
 
@@ -33,6 +32,20 @@ class LinearProbeConfig(MethodConfig):
         2, ge=0, description="How often the interval around the best value is halved, with two more values each time."
     )
     max_iterations: int = Field(1000, ge=1, description="Bound on L-BFGS iterations for each.")
+    balance: Literal["none", "loss"] = Field(
+        "none",
+        description="What is done about classes of unequal size: loss weighs a photograph by the inverse of its class's "
+        "size.",
+    )
+
+    @field_validator("balance", mode="before")
+    @classmethod
+    def _nothing_is_drawn(cls, value: Any) -> Any:
+        if value == "sampling":
+            raise ValueError(
+                "sampling: the probe is fitted on all photographs at once, none are drawn; weights do the same here: loss"
+            )
+        return value
 
 
 class LinearProbe(AdaptationMethod):
@@ -47,7 +60,12 @@ class LinearProbe(AdaptationMethod):
         train, validation = context.train, context.validation
         inputs, labels = context.embeddings.of(train.ids).astype(np.float64), train.label_indices
         held_out = context.embeddings.of(validation.ids)
-        solver = LogisticRegression(max_iter=self.config.max_iterations, tol=1e-5, warm_start=True)
+        solver = LogisticRegression(
+            max_iter=self.config.max_iterations,
+            tol=1e-5,
+            warm_start=True,
+            class_weight="balanced" if self.config.balance == "loss" else None,
+        )
         tried: dict[float, tuple[dict[str, float], LinearHead]] = {}
         strengths = sorted(self.config.inverse_strengths)
         step = float(np.median(np.diff(np.log(strengths)))) if len(strengths) > 1 else 0.0
@@ -78,18 +96,14 @@ class LinearProbe(AdaptationMethod):
                 attempt(float(f"{best * factor:.4g}"))
         head = tried[_best(tried)][1]
         texts = context.texts("ensemble")
-        return AdaptedModel(
-            name=name,
-            method=self.config.method,
-            recipe=self.config.model_dump(mode="json"),
+        return AdaptedModel.of(
+            context,
+            self.config,
+            name,
             head=head,
             class_matrix=context.encoder.class_matrix(texts),
             texts=texts,
-            open_vocabulary=OpenVocabulary(
-                word="kept", basis="the encoders were not changed: other labels are scored as zero-shot"
-            ),
-            validation_ids=tuple(validation.ids),
-            validation_logits=head.score(held_out),
+            embeddings=held_out,
             trained_parameters=head.weight.size + head.bias.size,
             history=[{"inverse_strength": value, **tried[value][0]} for value in sorted(tried)],
         )

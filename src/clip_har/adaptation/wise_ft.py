@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clip_har.adaptation.embedding_task import better
 from clip_har.component import ComponentConfig
@@ -28,6 +28,13 @@ class WiseFtConfig(ComponentConfig):
         description="Shares of the fine-tuned weights, from 0 (the original) to 1; the best on the validation split is "
         "kept.",
     )
+
+    @field_validator("alphas")
+    @classmethod
+    def _are_shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= alpha <= 1 for alpha in value):
+            raise ValueError(f"alphas are shares between 0 and 1, got {value}")
+        return value
 
 
 def interpolate(
@@ -88,3 +95,34 @@ def choose_alpha(
         if better(scores, best_scores):
             best, best_scores = (alpha, state), scores
     return *best, history
+
+
+def mix_with_original(
+    model: torch.nn.Module,
+    original: Mapping[str, torch.Tensor],
+    measure: Callable[[], dict[str, float]],
+    config: WiseFtConfig,
+) -> tuple[float, list[dict[str, float]]]:
+    """A fine-tuned model made the mixture with its original that is best on the validation split.
+
+    Args:
+        model: as tuned; left as the mixture.
+        original: its state before, as `copied_state` gives it.
+        measure: the validation figures of the model as it is.
+
+    Returns:
+        The alpha that was chosen, and a row for each.
+    """
+
+    def measured(state: dict[str, torch.Tensor]) -> dict[str, float]:
+        model.load_state_dict(state)
+        return measure()
+
+    alpha, state, rows = choose_alpha(original, copied_state(model), measured, config.alphas)
+    model.load_state_dict(state)
+    return alpha, rows
+
+
+def copied_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A model's state that does not change with it."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
