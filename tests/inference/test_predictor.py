@@ -15,7 +15,6 @@ from clip_har.adaptation import METHODS
 from clip_har.data.image import ImageLimits
 from clip_har.errors import BundleError, ConfigError, ImageError
 from clip_har.inference.predictor import Prediction, Predictor
-from clip_har.inference.runtimes import RUNTIMES
 from clip_har.models.bundle import ModelBundle, OpenVocabulary
 from clip_har.models.head import softmax
 from tests.adaptation.tiny_study import ARCHITECTURES, LABELS, Study, tiny_study
@@ -46,21 +45,6 @@ def scores_of(answer: Prediction) -> dict[str, float]:
 def with_open_vocabulary(bundle: ModelBundle, word: str, basis: str) -> ModelBundle:
     promise = OpenVocabulary(word=word, basis=basis)
     return replace(bundle, info=bundle.info.model_copy(update={"open_vocabulary": promise}))
-
-
-@pytest.mark.parametrize("runtime", list(RUNTIMES))
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_an_image_scores_the_same_whatever_shares_its_batch(
-    bundle: ModelBundle, photos: list[Path], runtime: str, batch_size: int
-) -> None:
-    predictor = Predictor.load(bundle, runtime, device="cpu", batch_size=batch_size)
-    together = predictor.predict(photos, top_k=len(LABELS))
-    backwards = predictor.predict(photos[::-1], top_k=len(LABELS))[::-1]
-    for photo, first, second in zip(photos[:6], together, backwards, strict=False):
-        (alone,) = predictor.predict([photo], top_k=len(LABELS))
-        assert scores_of(first) == pytest.approx(scores_of(alone), abs=1e-5)
-        assert scores_of(second) == pytest.approx(scores_of(alone), abs=1e-5)
-    np.testing.assert_allclose(predictor.embed_images(photos)[2], predictor.embed_images(photos[2:3])[0], atol=1e-5)
 
 
 def _rotated(path: Path, mode: str) -> bytes:

@@ -3,83 +3,68 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip_har.data.image import ImageLimits, PixelBudget
-from clip_har.data.loading import batched, map_ahead
-from clip_har.errors import BundleError, ClipHarError, ConfigError, ImageError
+from clip_har.data.image import ImageLimits
+from clip_har.errors import BundleError, ConfigError, did_you_mean
+from clip_har.inference.answers import Answering, Prediction
+from clip_har.inference.machine import available_cores, check_device
+from clip_har.inference.pictures import ImageSource, PictureEncoder
 from clip_har.inference.runtimes import RUNTIMES, EncoderRuntime
+from clip_har.inference.texts import ClassMatrices, OnnxTextEncoder
 from clip_har.models.bundle import ModelBundle
-from clip_har.models.embeddings import preprocessing_hash
 from clip_har.models.head import TextHead, softmax
 from clip_har.models.preprocessing import PreprocessingConfig, Preprocessor
-from clip_har.models.prompts import PromptConfig, check_template
+from clip_har.models.prompts import PromptConfig, check_template, class_matrix
+from clip_har.models.text_scale import stored_text_head
 
 if TYPE_CHECKING:
+    from clip_har.inference.explanation import Explanation
     from clip_har.models.dual_encoder import DualEncoder
 
 _MATRICES_KEPT = 64
-
-ImageSource = Any
-"""A path, a file's bytes, a PIL image, or an array uint8 [h, w, 3]."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one picture.
-
-    Attributes:
-        labels, scores: the best labels and their probabilities, falling.
-        calibrated: whether the probabilities are calibrated (they are not for labels of the caller's own).
-        error: why there is no answer, or None.
-    """
-
-    labels: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    calibrated: bool = False
-    error: ImageError | None = None
-
-    @property
-    def label(self) -> str | None:
-        """The best label, or None if there is no answer."""
-        return self.labels[0] if self.labels else None
 
 
 class Predictor:
     """A bundle ready to answer. Safe to call from several threads.
 
+    With a runtime other than `torch` the encoders themselves are loaded, and torch imported, only when something needs
+    them: texts of a caller's own where the bundle has no accepted ONNX text encoder.
+
     Args:
         bundle: an opened bundle.
-        encoder: its encoders.
-        runtime: what runs the image encoder.
-        batch_size: pictures encoded at one time.
+        runtime: what runs its image encoder.
+        device: where the encoders are loaded to, if something needs them.
+        batch_size: pictures answered, and on a GPU encoded, at one time.
         limits: what is accepted as an image.
+        threads: CPU threads; as many as there are cores if not given.
     """
 
     def __init__(
         self,
         bundle: ModelBundle,
-        encoder: DualEncoder,
         runtime: EncoderRuntime,
+        *,
+        device: str = "auto",
         batch_size: int = 32,
         limits: ImageLimits | None = None,
+        threads: int | None = None,
     ) -> None:
         self.bundle = bundle
         self.runtime = runtime
-        self._encoder = encoder
-        self._batch_size = batch_size
-        self._limits = limits or ImageLimits()
-        self._budget = PixelBudget(self._limits.max_pixels_in_flight)
-        self._preprocessor = Preprocessor(encoder.preprocessing)
-        self._matrices: OrderedDict[tuple, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
+        self.preprocessing = PreprocessingConfig.read(bundle.path, decoder_reduction=bundle.info.decoder_reduction)
+        self._device = device
+        self._threads = threads or available_cores()
+        self._pictures = PictureEncoder(
+            runtime, Preprocessor(self.preprocessing), bundle.class_matrix.shape[1], batch_size, limits
+        )
+        self._matrices = ClassMatrices(_MATRICES_KEPT)
+        self._lock = threading.RLock()
 
     @classmethod
     def load(
@@ -90,17 +75,35 @@ class Predictor:
         device: str = "auto",
         batch_size: int = 32,
         limits: ImageLimits | None = None,
+        threads: int | None = None,
     ) -> Predictor:
-        """Open a bundle (its checksums are verified) and load its encoders.
+        """Open a bundle (its checksums are verified) and load what runs its image encoder.
+
+        Args:
+            runtime: torch, onnx, onnx-int8, tensorrt …; `auto` is the fastest of the forms that passed the gate, as
+                measured when the bundle is first used on this machine.
+            device: auto, cpu, cuda or cuda:N.
 
         Raises:
-            BundleError: if the bundle cannot be used.
-            ConfigError: if there is no such runtime.
+            BundleError: if the bundle, or the form that was asked for, cannot be used.
+            ConfigError: if there is no such runtime, or the bundle has no form for it.
         """
         opened = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
-        kind = RUNTIMES.get(runtime)
-        encoder = opened.load_encoder(device)
-        return cls(opened, encoder, kind(encoder), batch_size, limits)
+        loaded = RUNTIMES.get(runtime).load(opened, device=check_device(device), threads=threads)
+        return cls(opened, loaded, device=device, batch_size=batch_size, limits=limits, threads=threads)
+
+    @property
+    def encoder(self) -> DualEncoder:
+        """The encoders themselves, in torch; loaded at first use if the runtime is another."""
+        own = getattr(self.runtime, "encoder", None)
+        if own is not None:
+            return own
+        with self._lock:
+            return self._loaded_encoder
+
+    @cached_property
+    def _loaded_encoder(self) -> DualEncoder:
+        return self.bundle.load_encoder(self._device)
 
     def predict(
         self,
@@ -108,6 +111,9 @@ class Predictor:
         labels: Sequence[str] | None = None,
         templates: Sequence[str] | None = None,
         top_k: int = 5,
+        *,
+        threshold: float | None = None,
+        coverage: float | None = None,
     ) -> list[Prediction]:
         """Score pictures against the bundle's labels, or against labels of the caller's own.
 
@@ -116,27 +122,46 @@ class Predictor:
             labels: other labels, scored through the text encoder (open vocabulary, not calibrated).
             templates: other templates for `labels`; {} is the place for the action.
             top_k: how many labels to answer with.
+            threshold: abstain below this probability; if not given, below the bundle's own, which was chosen for a wanted
+                precision (its own labels only).
+            coverage: how often the label set is to hold the true label; the bundle's own choice if not given (its own
+                labels only).
 
         Raises:
-            ConfigError: if labels or templates cannot be used.
+            ConfigError: if labels, templates or one of the numbers cannot be used.
             BundleError: if the bundle no longer answers for labels other than its own.
         """
-        if top_k < 1:
-            raise ConfigError(f"top_k must be at least 1, got {top_k}.")
         names, probabilities_of, calibrated = self._scoring(labels, templates)
+        answering = Answering(names, self.bundle.calibration if calibrated else None, top_k, threshold, coverage)
         answers = []
-        for embeddings, errors in self._encode_stream(images):
-            rows = iter(probabilities_of(embeddings)) if len(embeddings) else iter(())
-            for error in errors:
-                if error is not None:
-                    answers.append(Prediction(error=error))
-                    continue
-                row = next(rows)
-                best = np.argsort(-row, kind="stable")[:top_k]
-                answers.append(
-                    Prediction(tuple(names[i] for i in best), tuple(float(row[i]) for i in best), calibrated)
-                )
+        for embeddings, errors in self._pictures.stream(images):
+            good = iter(answering.of(probabilities_of(embeddings)) if len(embeddings) else ())
+            answers += [next(good) if error is None else Prediction(error=error) for error in errors]
         return answers
+
+    def explain(self, image: ImageSource, label: str | None = None) -> Explanation:
+        """Where in a picture the score of one of the bundle's labels comes from. Loads the encoders in torch.
+
+        Args:
+            label: what is explained; the best label if not given.
+
+        Raises:
+            ImageError: if the picture cannot be decoded.
+            ConfigError: if the bundle has no such label.
+            ModelError: if the image encoder has nothing to look at.
+        """
+        from clip_har.inference.explanation import Explanation, heat_map, overlay, score_gradient, seen_box
+
+        if label is not None and label not in self.bundle.labels:
+            raise ConfigError(f"label: {label!r} is none of the model's. {did_you_mean(label, self.bundle.labels)}")
+        picture, pixels = self._pictures.open(image)
+        with self._lock:  # gradients are taken through one model at a time
+            embedding = self.encoder.encode_images(pixels[None])[0]
+            place = self.bundle.labels.index(label) if label is not None else int(self.logits(embedding[None]).argmax())
+            gradient = score_gradient(lambda embeddings: self.logits(embeddings)[:, place], embedding)
+            heat, method = heat_map(self.encoder, pixels, gradient)
+        box = seen_box(self.preprocessing, *picture.size)
+        return Explanation(self.bundle.labels[place], method, heat, box, overlay(picture, heat, box))
 
     def embed_images(self, images: Iterable[ImageSource]) -> np.ndarray:
         """Pictures → float32 [n, d], L2-normalised.
@@ -145,7 +170,7 @@ class Predictor:
             ImageError: for the first picture that cannot be decoded.
         """
         parts = []
-        for embeddings, errors in self._encode_stream(images):
+        for embeddings, errors in self._pictures.stream(images):
             for error in errors:
                 if error is not None:
                     raise error
@@ -154,7 +179,21 @@ class Predictor:
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts → float32 [n, d], L2-normalised."""
-        return self._encoder.encode_texts(texts)
+        if not len(texts):
+            return np.empty((0, self.bundle.class_matrix.shape[1]), dtype=np.float32)
+        with self._lock:
+            encode = self._encode_texts
+        return encode(texts)
+
+    def similarity(self, images: Iterable[ImageSource], texts: Sequence[str]) -> np.ndarray:
+        """Cosine of every picture with every text, float32 [n, t], from -1 to 1.
+
+        Raises:
+            ImageError: for the first picture that cannot be decoded.
+            BundleError: if the bundle no longer answers for texts.
+        """
+        self._require_text_side()
+        return self.embed_images(images) @ self.embed_texts(texts).T
 
     def score_embeddings(self, embeddings: np.ndarray) -> np.ndarray:
         """float32 [n, d] → calibrated probabilities of the bundle's labels, float32 [n, c]."""
@@ -164,26 +203,39 @@ class Predictor:
         """float32 [n, d] → logits of the bundle's labels before the temperature, float32 [n, c]."""
         return self.bundle.head.score(embeddings, self.bundle.class_matrix)
 
-    @property
-    def preprocessing(self) -> PreprocessingConfig:
-        """What pictures go through before the encoder."""
-        return self._encoder.preprocessing
-
     @cached_property
     def encoder_key(self) -> tuple[str, str]:
         """(encoder hash, preprocessing hash): the key of this model's embeddings."""
-        return self.bundle.info.encoder_hash, preprocessing_hash(self._encoder.preprocessing)
+        from clip_har.models.embeddings import preprocessing_hash
+
+        return self.bundle.info.encoder_hash, preprocessing_hash(self.preprocessing)
 
     @cached_property
     def encoders_unchanged(self) -> bool:
         """Whether adaptation left both encoders as the backbone's."""
-        ours = f"{self._encoder.image_encoder_hash()}+{self._encoder.text_encoder_hash()}"
-        return ours == self.bundle.info.backbone_hash
+        image, _, text = self.bundle.info.backbone_hash.partition("+")
+        return image == self.bundle.info.encoder_hash and text == self.encoder.text_encoder_hash()
 
-    @property
+    @cached_property
     def text_head(self) -> TextHead:
         """The encoders' own scoring of pictures against texts."""
-        return TextHead(self._encoder.logit_scale, self._encoder.logit_bias)
+        stored = stored_text_head(self.bundle.path)
+        return stored if stored is not None else TextHead(self.encoder.logit_scale, self.encoder.logit_bias)
+
+    @cached_property
+    def _encode_texts(self) -> Callable[[Sequence[str]], np.ndarray]:
+        if getattr(self.runtime, "encoder", None) is None:
+            exported = OnnxTextEncoder.load(self.bundle, self._threads)
+            if exported is not None:
+                return exported
+        return self.encoder.encode_texts
+
+    def _require_text_side(self) -> None:
+        promise = self.bundle.info.open_vocabulary
+        if promise.word == "lost":
+            raise BundleError(
+                f"This model answers only for its own labels: its text side was lost in adaptation ({promise.basis})."
+            )
 
     @cached_property
     def _prompts(self) -> PromptConfig:
@@ -194,11 +246,7 @@ class Predictor:
         """(names, embeddings → probabilities, calibrated) for a request."""
         if labels is None and templates is None:
             return self.bundle.labels, self.score_embeddings, True
-        if self.bundle.info.open_vocabulary.word == "lost":
-            raise BundleError(
-                "This model answers only for its own labels: its text side was lost in adaptation "
-                f"({self.bundle.info.open_vocabulary.basis})."
-            )
+        self._require_text_side()
         names = tuple(labels) if labels is not None else self.bundle.labels
         matrix = self._class_matrix(names, tuple(templates) if templates is not None else None)
         return names, lambda embeddings: softmax(self.text_head.score(embeddings, matrix)), False
@@ -213,32 +261,8 @@ class Predictor:
             used = tuple(check_template(template) for template in templates or self._prompts.templates)
         except ValueError as error:
             raise ConfigError(f"templates: {error}.") from error
-        key = (labels, used)
-        with self._lock:
-            if key in self._matrices:
-                self._matrices.move_to_end(key)
-                return self._matrices[key]
         known = {label: names for label, names in self._prompts.class_names.items() if label in labels}
         prompts = PromptConfig(single=used[0], templates=used, class_names=known)
-        matrix = self._encoder.class_matrix(prompts.texts(labels, "ensemble"))
-        with self._lock:
-            self._matrices[key] = matrix
-            while len(self._matrices) > _MATRICES_KEPT:
-                self._matrices.popitem(last=False)
-        return matrix
-
-    def _load(self, source: ImageSource) -> np.ndarray | ImageError:
-        try:
-            return self._preprocessor(self._preprocessor.decode(source, self._limits, self._budget))
-        except ImageError as error:
-            return error
-        except ClipHarError as error:
-            return ImageError("not_an_image", str(error))
-
-    def _encode_stream(self, images: Iterable[ImageSource]) -> Iterator[tuple[np.ndarray, list[ImageError | None]]]:
-        """For each micro-batch: embeddings float32 [good, d], and an error or None for each picture."""
-        for loaded in batched(map_ahead(self._load, images, ahead=2 * self._batch_size), self._batch_size):
-            good = [item for item in loaded if isinstance(item, np.ndarray)]
-            width = self.bundle.class_matrix.shape[1]
-            embeddings = self.runtime.encode(np.stack(good)) if good else np.empty((0, width), dtype=np.float32)
-            yield embeddings, [item if isinstance(item, ImageError) else None for item in loaded]
+        return self._matrices.get(
+            (labels, used), lambda: class_matrix(prompts.texts(labels, "ensemble"), self.embed_texts)
+        )
