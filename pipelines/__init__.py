@@ -4,6 +4,7 @@ PIPELINES = {
     "data": "validate photographs, keep what is rejected in a queue, group, split, and publish a version",
     "train": "fit every method to the data, keep the best, measure it, publish a bundle and a report",
     "evaluate": "measure a bundle on a data set and publish a report",
+    "deploy": "write a bundle's encoders in fast forms, keep those that answer like PyTorch, and time them",
     "pretrain": "make a backbone from pictures and captions, and measure its zero-shot",
 }
 # The configuration of a pipeline if none is named.

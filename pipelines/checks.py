@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from clip_har.adaptation.open_vocabulary import novel_labels
 from clip_har.config import RunConfig
 from clip_har.data.pairs import build_pair_source
 from clip_har.data.sources import build_source
@@ -23,6 +24,11 @@ def check(pipeline: str, config: RunConfig) -> None:
     check_sections(pipeline, config)
     _check_place("workspace.path", config.workspace.path)
     _check_place("paths.outputs", config.paths.outputs)
+    if pipeline == "deploy":
+        _check_bundle(config)
+        if version_of_bundle(config) is None:
+            _check_data(config)
+        return
     _check_data(config)
     if pipeline == "data":
         return
@@ -88,6 +94,8 @@ def _check_data(config: RunConfig) -> None:
     for label in config.prompts.class_names:
         if label not in labels:
             raise ConfigError(f"prompts.class_names: unknown label {label!r}. {did_you_mean(label, labels)}")
+    if config.adaptation is not None and config.adaptation.open_vocabulary is not None:
+        novel_labels(labels, config.adaptation.open_vocabulary.novel_classes, config.seed)
     for name, method in (config.adaptation.candidates if config.adaptation else {}).items():
         augmentation = getattr(method, "augmentation", None)
         if augmentation is not None:
@@ -102,3 +110,15 @@ def _check_bundle(config: RunConfig) -> None:
         ModelBundle.load(path)
     except BundleError as error:
         raise BundleError(f"bundle: {error}" if config.bundle else str(error)) from None
+
+
+def version_of_bundle(config: RunConfig) -> str | None:
+    """The version of the data that the bundle to deploy was trained on; None if `data.version` names another, or it is not here."""
+    if config.data.version != CURRENT:
+        return None
+    bundle = ModelBundle.load(config.bundle or latest_bundle(config.paths.outputs), verify=False)
+    try:
+        store = VersionStore(config.workspace.path, config.workspace.remote)
+        return store.resolve(bundle.info.data_revision).git_revision
+    except DataError:
+        return None

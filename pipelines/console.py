@@ -74,6 +74,9 @@ def show_result(folder: Path, seconds: float, settings: str) -> None:
     if (folder / "version.json").is_file():
         _show_data(console, folder, record, metrics, seconds, settings)
         return
+    if (folder / "export_report.json").is_file():
+        _show_exports(console, folder, record, seconds, settings)
+        return
     times = {step["name"]: step for step in record["steps"]}
     if record["leaderboard"]:
         table = Table(title="Methods on the validation split", title_justify="left", title_style="bold")
@@ -93,6 +96,8 @@ def show_result(folder: Path, seconds: float, settings: str) -> None:
                 style=style,
             )
         console.print(table)
+        if "open_vocabulary" in metrics:
+            _show_other_labels(console, metrics["open_vocabulary"], record["leaderboard"])
     split, figures = _measured(metrics)
     console.print(
         f"\n[bold]{record['method']}[/bold] on {figures['samples']} photographs of the {split} split: "
@@ -105,6 +110,64 @@ def show_result(folder: Path, seconds: float, settings: str) -> None:
         "bundle",
         (f"{_RUN} evaluate{settings}", "measure the bundle again, or on other data"),
         (f"{_RUN} train{settings} --dry-run", "see everything that can be set"),
+    )
+
+
+def _show_other_labels(console: Any, figures: dict[str, Any], names: list[str]) -> None:
+    """Base and novel accuracy of each method, in the leaderboard's order, below zero-shot's."""
+    from rich.table import Table
+
+    without = ", ".join(figures["novel_classes"])
+    table = Table(
+        title=f"Fitted without {without}, on the {figures['split']} split", title_justify="left", title_style="bold"
+    )
+    for column in ("method", "base", "novel", "harmonic mean", "other labels"):
+        table.add_column(column, justify="left" if column in ("method", "other labels") else "right")
+    rows = {name: figures["methods"][name] for name in names}
+    for name, row in {"zero-shot, to compare with": figures["zero_shot"], **rows}.items():
+        shares = [f"{100 * row[key]:.1f} %" for key in ("base", "novel", "harmonic_mean")]
+        table.add_row(name, *shares, row.get("word", ""), style="dim" if "word" not in row else None)
+    console.print(table)
+
+
+def _show_exports(console: Any, folder: Path, record: dict[str, Any], seconds: float, settings: str) -> None:
+    """The end of `deploy`: the verdict on each form, what runs fastest here, and how to use the bundle."""
+    from rich.table import Table
+
+    from clip_har.export.report import ExportReport
+
+    report = ExportReport.model_validate_json((folder / "export_report.json").read_text(encoding="utf-8"))
+    shown = ("Lowest cosine", "Mean cosine", "Same best label", "Change in accuracy")
+    heading = f"Forms beside PyTorch, on {report.samples} photographs of the {report.split} split"
+    table = Table(title=heading, title_justify="left", title_style="bold")
+    for column in ("form", *(name.lower() for name in shown), "verdict"):
+        table.add_column(column, justify="left" if column in ("form", "verdict") else "right")
+    for row in report.forms:
+        checks = {check.name: check.text(check.figure) for check in row.checks}
+        verdict = "[green]kept[/green]" if row.accepted else "[red]kept out[/red]"
+        alone = " for batch 1" if row.accepted and row.form.single_only else ""
+        table.add_row(row.form.name, *(checks.get(name, "") for name in shown), verdict + alone)
+    console.print(table)
+    for row in report.forms:
+        for reason in row.reasons:
+            console.print(f"  {row.form.name}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    for row in report.not_made:
+        what = "not made" if row.file is None else "made, but not measured here, and so kept out"
+        text = f"  {row.exporter} of the {row.encoder} encoder: {what}: {row.reason}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False, style="dim")
+    fastest = record["latency"]["rows"][0]
+    console.print(
+        f"\n{report.decision} The fastest runtime here is [bold]{fastest['runtime']}[/bold]: {fastest['median']:.1f} ms a "
+        f"picture; the run took {seconds:.0f} s.",
+        highlight=False,
+    )
+    named = f" --set bundle={_shown(folder) / 'bundle'}" if "bundle=" in settings else ""
+    _show_next(
+        console,
+        folder,
+        "bundle",
+        (f"{_RUN} evaluate{settings}{named}", "measure it on the test split"),
+        (f"{_RUN} deploy{settings} --dry-run", "see everything that can be set"),
     )
 
 
@@ -194,14 +257,16 @@ def _show_next(console: Any, folder: Path, made: str | None, *commands: tuple[st
     if made is not None:
         console.print(f"  {made}  {folder / made}", highlight=False, soft_wrap=True)
     console.print(f"  report  {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    from rich.markup import escape  # `[lora]` in a command is no markup
+
     console.print("\nNext:", highlight=False)
     viewer = "open" if sys.platform == "darwin" else "xdg-open"
     for command, purpose in ((f"{viewer} {_shown(folder) / 'report.html'}", "look at the report"), *commands):
-        console.print(f"  {command}  [dim]# {purpose}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"  {escape(command)}  [dim]# {purpose}[/dim]", highlight=False, soft_wrap=True)
 
 
 def _measured(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    split = next(key for key in metrics if isinstance(metrics[key], dict) and "split" in metrics[key])
+    split = next(key for key in metrics if isinstance(metrics[key], dict) and metrics[key].get("split") == key)
     return split, metrics[split]
 
 

@@ -23,6 +23,8 @@ def evaluate(config: RunConfig, workspace: str, outputs: str, settings: str, ver
         evaluation=config.evaluation,
         compute=config.compute,
         limits=config.validation.limits,
+        embedding_cache=config.embedding_cache,
+        workspace=workspace,
     )
     publish_run(
         bundle=bundle,

@@ -10,7 +10,8 @@ from clip_har.data.sources import SOURCES
 from clip_har.data.sources.base import CURRENT
 from clip_har.data.versions import VersionStore
 from clip_har.hashing import sha256_file, sha256_json
-from pipelines.caching import code_of, on_its_code
+from pipelines.caching import on_its_code
+from steps.code import code_of
 from steps.data.deduplicate_data import deduplicate_data
 from steps.data.ingest_data import current_fingerprint, ingest_data
 from steps.data.open_data import open_data

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clip_har.config import RunConfig
 from pipelines import MADE_FIRST, console
-from pipelines.checks import check
+from pipelines.checks import check, version_of_bundle
 from pipelines.interrupt import keep_interrupts
 
 _QUIET = {
@@ -64,6 +64,8 @@ def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str,
 
     if pipeline == "data":
         return None
+    if pipeline == "deploy" and (trained_on := version_of_bundle(config)) is not None:
+        return trained_on
     anew = config.data.version == CURRENT and not cache
     version = None if anew else published_version(config, str(workspace))
     if version is None and pipeline in MADE_FIRST:

@@ -5,6 +5,7 @@ from typing import Annotated
 from zenml import step
 
 from clip_har.adaptation.base import AdaptedModel
+from clip_har.adaptation.search.result import SearchResult
 from clip_har.data.fingerprint import DataFingerprint
 from clip_har.data.image import ImageLimits
 from clip_har.data.label_review import LabelReview
@@ -13,6 +14,7 @@ from clip_har.data.validation import ValidationReport
 from clip_har.environment import describe_environment
 from clip_har.evaluation.evaluate import EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard
+from clip_har.evaluation.open_vocabulary import open_vocabulary_figures
 from clip_har.evaluation.plot_data import plot_files
 from clip_har.evaluation.report import render_report
 from clip_har.models.bundle import ModelBundle
@@ -40,6 +42,7 @@ def publish_run(
     leaderboard: Leaderboard | None = None,
     review: LabelReview | None = None,
     candidates: list[AdaptedModel] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
+    searches: list[SearchResult] = [],  # noqa: B006
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` and record the run with the stack's tracker.
 
@@ -51,6 +54,8 @@ def publish_run(
     run = describe_current_run()
     environment = describe_environment(PROJECT)
     histories = {candidate.name: candidate.history for candidate in candidates}
+    alone = {bundle.info.method: bundle.info.open_vocabulary}
+    vocabulary = leaderboard.open_vocabularies if leaderboard is not None else alone
     counts = manifest.counts()
     facts = {
         "Run": run["name"],
@@ -71,6 +76,8 @@ def publish_run(
             "validation": validation_report.summary(),
         },
         run={"steps": run["steps"], "facts": facts, "config": settings},
+        vocabulary=vocabulary,
+        searches=[search.model_dump(mode="json") for search in searches],
         label_review=review.shown(manifest.root, limits=limits) if review is not None else None,
         augmentation=augmentation_sheets(
             {candidate.name: candidate.augmentation for candidate in candidates},
@@ -84,6 +91,10 @@ def publish_run(
     metrics = {evaluation.split: evaluation.figures(), "data": validation_report.summary()}
     if leaderboard is not None:
         metrics["validation"] = leaderboard.figures()
+        if (other_labels := open_vocabulary_figures(vocabulary)) is not None:
+            metrics["open_vocabulary"] = other_labels
+    if searches:
+        metrics["search"] = {search.config.candidate: search.summary() for search in searches}
     record = {
         **run,
         "model_id": bundle.model_id,

@@ -5,6 +5,7 @@ from typing import Annotated
 from zenml import step
 
 from clip_har.adaptation.base import AdaptedModel, ComparisonConfig
+from clip_har.adaptation.open_vocabulary import OpenVocabularyReport
 from clip_har.data.manifest import Manifest
 from clip_har.evaluation.leaderboard import Entry, Leaderboard, compare
 from materializers.leaderboard import LeaderboardMaterializer
@@ -12,16 +13,20 @@ from materializers.leaderboard import LeaderboardMaterializer
 
 @step(output_materializers=LeaderboardMaterializer)
 def compare_methods(
-    candidates: list[AdaptedModel], manifest: Manifest, comparison: ComparisonConfig
+    candidates: list[AdaptedModel],
+    manifest: Manifest,
+    comparison: ComparisonConfig,
+    vocabularies: list[OpenVocabularyReport] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
 ) -> Annotated[Leaderboard, "leaderboard"]:
-    """The leaderboard, the best first."""
+    """The leaderboard, the best first; what was measured of other labels is shown and decides nothing."""
+    measured = {report.name: report.verdict() for report in vocabularies}
     entries = [
         Entry(
             name=candidate.name,
             method=candidate.method,
             logits=candidate.validation_logits,
             trained_parameters=candidate.trained_parameters,
-            open_vocabulary=candidate.open_vocabulary.word,
+            open_vocabulary=measured.get(candidate.name, candidate.open_vocabulary),
             remarks=tuple(candidate.remarks),
         )
         for candidate in candidates

@@ -9,8 +9,9 @@ from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import Manifest
 from clip_har.data.pixel_cache import PixelCache, PixelCacheConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
-from clip_har.models.embeddings import EmbeddingSet, embed_manifest
+from clip_har.models.embeddings import EmbeddingSet
 from clip_har.progress import progress
+from clip_har.training.embedding_cache import EmbeddingCache, EmbeddingCacheConfig
 from materializers.embedding_set import EmbeddingSetMaterializer
 
 
@@ -21,6 +22,7 @@ def embed_images(
     compute: ComputeConfig,
     limits: ImageLimits,
     cache: PixelCacheConfig,
+    embedding_cache: EmbeddingCacheConfig,
     workspace: str,
 ) -> Annotated[EmbeddingSet, "embeddings"]:
     """Image embeddings of all splits."""
@@ -28,13 +30,11 @@ def embed_images(
 
     encoder = DualEncoder.load(model, compute.device)
     with progress("embedding photographs") as report:
-        return embed_manifest(
+        return EmbeddingCache.of(embedding_cache, workspace).embed(
             manifest,
-            encoder.encode_images,
-            encoder.image_encoder_hash(),
-            encoder.preprocessing,
+            encoder,
             batch_size=compute.batch_size,
             limits=limits,
-            cache=PixelCache(Path(workspace) / "pixels", cache),
+            pixels=PixelCache(Path(workspace) / "pixels", cache),
             progress=report,
         )

@@ -1,0 +1,52 @@
+"""deploy: a bundle → its encoders in fast forms, those that answer like PyTorch kept in it, and timed."""
+
+from zenml import pipeline
+from zenml.enums import ExecutionMode
+
+from clip_har.config import RunConfig
+from clip_har.export import EXPORTERS
+from clip_har.runs import latest_bundle
+from pipelines.caching import on_its_code
+from pipelines.labelled_data import labelled_data, plan_of_labelled_data
+from steps.deployment.benchmark_forms import benchmark_forms
+from steps.deployment.export_model import export_model
+from steps.deployment.gate_forms import gate_forms
+from steps.deployment.publish_exports import publish_exports
+from steps.evaluation.open_bundle import open_bundle
+
+
+@pipeline(name="deploy", execution_mode=ExecutionMode.FAIL_FAST)
+def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, version: str | None = None) -> None:
+    """Export a bundle, keep what passes the gate, time it, publish it."""
+    limits, compute = config.validation.limits, config.compute
+    exporters = [EXPORTERS.module(name) for name in config.export.exporters]
+    manifest, _, fingerprint = labelled_data(config, workspace, version)
+    bundle = open_bundle(path=str(config.bundle or latest_bundle(outputs)))
+    forms = on_its_code(export_model, *exporters)(
+        bundle=bundle,
+        manifest=manifest,
+        export=config.export,
+        compute=compute,
+        limits=limits,
+        seed=config.seed,
+    )
+    report = on_its_code(gate_forms, *exporters)(
+        bundle=bundle, manifest=manifest, forms=forms, export=config.export, compute=compute, limits=limits
+    )
+    latency = benchmark_forms(bundle=bundle, forms=forms, report=report, export=config.export, compute=compute)
+    publish_exports(
+        bundle=bundle,
+        forms=forms,
+        report=report,
+        latency=latency,
+        fingerprint=fingerprint,
+        outputs=outputs,
+        folder=config.paths.run,
+        settings=settings,
+    )
+
+
+def plan(config: RunConfig, version: str | None = "published") -> list[str]:
+    """Names of the steps, in order."""
+    own = ["open_bundle", "export_model", "gate_forms", "benchmark_forms", "publish_exports"]
+    return [*plan_of_labelled_data(version), *own]

@@ -1,0 +1,81 @@
+"""Step: publish the bundle with its accepted forms, and the reports. Never cached: nothing else has side effects."""
+
+import json
+from typing import Annotated
+
+from zenml import step
+
+from clip_har.data.fingerprint import DataFingerprint
+from clip_har.environment import describe_environment
+from clip_har.export.exporting import MadeForms, with_exports
+from clip_har.export.latency import LatencyReport
+from clip_har.export.page import render_export_report
+from clip_har.export.report import ExportReport
+from clip_har.models.bundle import ModelBundle
+from clip_har.runs import publish
+from clip_har.tracking.record import record_run
+from stacks.tracking import active_tracker
+from steps.code import PROJECT
+from steps.scratch import scratch_folder
+from steps.timing import describe_current_run
+
+
+@step(enable_cache=False)
+def publish_exports(
+    bundle: ModelBundle,
+    forms: MadeForms,
+    report: ExportReport,
+    latency: LatencyReport,
+    fingerprint: DataFingerprint,
+    outputs: str,
+    folder: str | None,
+    settings: str,
+) -> Annotated[str, "published"]:
+    """Write `outputs/<run>/` with the bundle and its forms, and record the run with the stack's tracker.
+
+    Args:
+        folder: the run's folder, if it is to be a certain one.
+        settings: the composed configuration as YAML, to be written down.
+    """
+    run = describe_current_run()
+    environment = describe_environment(PROJECT)
+    facts = {
+        "Run": run["name"],
+        "Backbone": bundle.info.backbone,
+        "Data": bundle.info.data_revision,
+        "Git revision": environment["git_revision"] or "not in Git",
+        "Machine": f"{environment['processor']}, {environment['cores']} cores, {environment['gpu'] or 'no GPU'}",
+        "Packages": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
+    }
+    page = render_export_report(report, latency, {"steps": run["steps"], "facts": facts, "config": settings})
+    listed = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
+    record = {
+        **run,
+        "model_id": bundle.model_id,
+        "method": bundle.info.method,
+        "data_hash": bundle.info.data_hash,
+        "code_hash": fingerprint.code_hash,
+        "environment": environment,
+        "settings": settings,
+        "leaderboard": None,
+        "latency": latency.model_dump(mode="json"),
+    }
+    published = publish(
+        outputs,
+        run["name"],
+        bundle=with_exports(bundle, forms, report, scratch_folder() / "bundle"),
+        report=page,
+        metrics={"export": report.figures()},
+        record=record,
+        files={"export_report.html": page, "export_report.json": listed + "\n"} | _unmeasured(forms, report),
+        fixed=folder,
+    )
+    record_run(active_tracker, published, settings, {})
+    return str(published)
+
+
+def _unmeasured(forms: MadeForms, report: ExportReport) -> dict[str, bytes]:
+    """Forms for another machine, which the bundle may not have before they were measured there."""
+    names = [row.file for row in report.not_made if row.file is not None]
+    beside = [f"{name}.json" for name in names if (forms.path / f"{name}.json").is_file()]  # an engine's metadata
+    return {f"unmeasured/{name}": (forms.path / name).read_bytes() for name in (*names, *beside)}
