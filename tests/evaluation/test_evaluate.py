@@ -20,7 +20,9 @@ from clip_har.data.manifest import Manifest
 from clip_har.errors import DataError
 from clip_har.evaluation.evaluate import EvaluationConfig, EvaluationReport, evaluate, evaluate_bundle, thumbnail
 from clip_har.evaluation.metrics import reliability
+from clip_har.inference.predictor import Predictor
 from clip_har.models.bundle import ModelBundle
+from clip_har.models.embeddings import EmbeddingSet
 from clip_har.models.head import softmax
 from clip_har.training.trainer import TrainerConfig
 from tests.adaptation.tiny_study import LABELS, Study
@@ -93,6 +95,23 @@ def test_embeddings_given_or_made_give_the_same_figures(study: Study, bundle: Mo
     assert given.confusion == made.confusion
     assert given.baseline is not None, "an unchanged encoder is its own baseline"
     assert made.baseline is not None
+
+
+def test_embeddings_that_are_known_already_are_asked_for(study: Study, bundle: ModelBundle) -> None:
+    asked = []
+
+    def known(samples: Manifest, predictor: Predictor) -> EmbeddingSet:
+        asked.append((list(samples.ids), predictor.runtime.name))
+        return replace(study.embeddings, matrix=-study.embeddings.matrix)
+
+    turned = measure(study, bundle, embed=known)
+    assert asked == [(study.manifest.split("test").ids, "torch")]
+    assert turned.confusion != measure(study, bundle).confusion, "they are what is measured"
+    assert measure(study, bundle, embed=lambda samples, predictor: None).confusion == measure(study, bundle).confusion
+    assert (
+        measure(study, bundle, embed=known, embeddings=study.embeddings).confusion == measure(study, bundle).confusion
+    )
+    assert len(asked) == 1, "not where the backbone's are the bundle's"
 
 
 def test_embeddings_of_another_encoder_are_not_used(study: Study, bundle: ModelBundle) -> None:

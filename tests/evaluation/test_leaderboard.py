@@ -9,6 +9,7 @@ import pytest
 
 from clip_har.errors import DataError
 from clip_har.evaluation.leaderboard import Entry, Leaderboard, compare
+from clip_har.models.bundle import OpenVocabulary
 
 LABELS = np.tile(np.arange(4), 50)
 
@@ -22,7 +23,7 @@ def entry(name: str, right: int, *, parameters: int = 0, confidence: float = 3.0
         method=name,
         logits=logits,
         trained_parameters=parameters,
-        open_vocabulary="kept",
+        open_vocabulary=OpenVocabulary(word="kept", basis=""),
         remarks=remarks,
     )
 

@@ -11,6 +11,7 @@ from clip_har.evaluation.evaluate import EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard, LeaderboardRow
 from clip_har.evaluation.metrics import Estimate
 from clip_har.evaluation.plot_data import plot_files
+from clip_har.models.bundle import OpenVocabulary
 
 
 def report() -> EvaluationReport:
@@ -36,7 +37,13 @@ def report() -> EvaluationReport:
 def board() -> Leaderboard:
     figures = {"accuracy": Estimate(value=0.5, low=0.25, high=0.75), "log_loss": Estimate(value=1, low=0, high=2)}
     rows = [
-        LeaderboardRow(name=name, method="lora", metrics=figures, trained_parameters=1, open_vocabulary="kept")
+        LeaderboardRow(
+            name=name,
+            method="lora",
+            metrics=figures,
+            trained_parameters=1,
+            open_vocabulary=OpenVocabulary(word="kept", basis=""),
+        )
         for name in ("winner", "second")
     ]
     return Leaderboard(select_by="accuracy", samples=4, rows=tuple(rows), why="")

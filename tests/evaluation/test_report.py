@@ -13,6 +13,7 @@ from clip_har.data.manifest import COLUMNS, Manifest
 from clip_har.evaluation.evaluate import EvaluationConfig, EvaluationReport, evaluate
 from clip_har.evaluation.leaderboard import Entry, Leaderboard, compare
 from clip_har.evaluation.report import render_leaderboard, render_report
+from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import softmax
 from tests.tiny_models import colour_photos
 
@@ -94,7 +95,7 @@ def leaderboard(test_split: Manifest) -> Leaderboard:
             method="linear_probe",
             logits=skill * np.eye(4)[labels] + generator.normal(size=(20, 4)),
             trained_parameters=68,
-            open_vocabulary="kept",
+            open_vocabulary=OpenVocabulary(word="kept", basis=""),
             remarks=remarks,
         )
         for name, skill, remarks in (("probe", 3.0, ()), ("small_lora", 1.0, (f"remark {HOSTILE}",)))
@@ -297,6 +298,42 @@ def test_what_augmentation_did_is_shown_where_there_was_one(test_split: Manifest
     assert "<script" not in html
     unmixed = Page(render_report(report, augmentation=[sheet | {"mixes": False}]))
     assert "shares of their labels" not in unmixed.said
+
+
+def test_base_and_novel_classes_are_shown_where_they_were_measured(
+    test_split: Manifest, leaderboard: Leaderboard
+) -> None:
+    report = measured(test_split)
+    figures = {
+        "novel_classes": ("using_laptop", HOSTILE),
+        "split": "test",
+        "base_samples": 130,
+        "novel_samples": 33,
+        "zero_shot_base_accuracy": 0.5,
+        "zero_shot_novel_accuracy": 0.8,
+        "zero_shot_harmonic_mean": 0.615,
+    }
+    lora = OpenVocabulary(
+        word="degraded", basis="", base_accuracy=0.75, novel_accuracy=0.7, harmonic_mean=0.724, **figures
+    )
+    html = render_report(report, leaderboard=leaderboard, vocabulary={"lora": lora, HOSTILE: lora})
+    page = Page(html)
+    assert [attributes["id"] for attributes in page.of("h2")][:3] == ["methods", "other-labels", "figures"]
+    assert "#other-labels" in [link["href"] for link in page.of("a")]
+    said = page.said.replace("\u202f", " ")
+    assert "fitted once more without using laptop, " in said
+    assert "the 130 photographs of the test split" in said
+    assert "zero_shot 50.0 %" in said
+    assert "lora 75.0 % 66.9 to 81.7 +25.0 70.0 %" in said
+    assert "−10.0 72.4 % +10.9 degraded" in said
+    bars = [part["style"] for part in page.of("i") if part.get("class") in ("base", "novel", "harmonic_mean")]
+    assert bars[:6] == [f"width:{share}%" for share in ("50.00", "80.00", "61.50", "75.00", "70.00", "72.40")]
+    assert len(bars) == 9
+    assert "<script" not in html
+    assert "As the bundle says it" not in said
+    assert "As the bundle says it" in Page(render_report(report, vocabulary={"lora": lora})).said
+    unmeasured = Page(render_report(report, vocabulary={"lora": OpenVocabulary(word="kept", basis="")}))
+    assert "other-labels" not in [attributes["id"] for attributes in unmeasured.of("h2")]
 
 
 def test_likely_label_errors_are_shown_where_there_are_some(test_split: Manifest) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,6 @@ from pydantic import Field
 from clip_har.component import ComponentConfig
 from clip_har.data.image import ImageLimits, decode_image
 from clip_har.data.manifest import Manifest
-from clip_har.errors import DataError, did_you_mean
 from clip_har.evaluation.metrics import (
     Estimate,
     confusion_matrix,
@@ -25,9 +23,11 @@ from clip_har.evaluation.metrics import (
     precision_recall_curve,
     reliability,
 )
+from clip_har.evaluation.trust import TrustFigures, trust_figures
 from clip_har.inference.predictor import Predictor
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
+from clip_har.models.calibration import Calibration
 from clip_har.models.embeddings import EmbeddingSet, embed_manifest
 from clip_har.models.head import ClassHead, softmax
 
@@ -77,6 +77,9 @@ class EvaluationReport(ComponentConfig):
     temperature: float = Field(description="Temperature of the calibration.")
     uncalibrated: dict[str, Any] = Field(description="Reliability before the temperature.")
     calibrated: dict[str, Any] = Field(description="Reliability with it.")
+    trust: TrustFigures | None = Field(
+        None, description="Label sets and abstention, as the bundle's calibration has them."
+    )
     baseline: Baseline | None = Field(None, description="Zero-shot on the same photographs.")
     right: tuple[Example, ...] = Field(description="Most confident right predictions.")
     wrong: tuple[Example, ...] = Field(description="Most confident wrong predictions.")
@@ -93,6 +96,7 @@ class EvaluationReport(ComponentConfig):
                 "ece_before": self.uncalibrated["ece"],
                 "ece_after": self.calibrated["ece"],
             },
+            **({"trust": self.trust.model_dump()} if self.trust else {}),
             "per_class": {
                 row["label"]: {key: row[key] for key in ("precision", "recall", "f1")} for row in self.per_class
             },
@@ -115,6 +119,7 @@ def evaluate(
     temperature: float,
     config: EvaluationConfig,
     baseline: tuple[str, np.ndarray] | None = None,
+    calibration: Calibration | None = None,
 ) -> EvaluationReport:
     """Measure predictions on a split.
 
@@ -123,6 +128,7 @@ def evaluate(
         probabilities: [n, c], calibrated.
         uncalibrated: [n, c], without the temperature.
         baseline: name and probabilities [n, c] of a model to compare with.
+        calibration: of the bundle, for label sets and abstention.
     """
     labels, names = manifest.label_indices, manifest.labels
     predicted = probabilities.argmax(axis=1)
@@ -152,6 +158,7 @@ def evaluate(
         temperature=temperature,
         uncalibrated=reliability(uncalibrated, labels),
         calibrated=reliability(probabilities, labels),
+        trust=None if calibration is None else trust_figures(probabilities, labels, calibration),
         baseline=compared,
         right=_examples(manifest, probabilities, np.flatnonzero(correct), config.examples),
         wrong=_examples(manifest, probabilities, np.flatnonzero(~correct), config.examples),
@@ -168,6 +175,7 @@ def evaluate_bundle(
     zero_shot: tuple[ClassHead, np.ndarray] | None = None,
     limits: ImageLimits | None = None,
     progress: Callable[[int, int], None] | None = None,
+    embed: Callable[[Manifest, Predictor], EmbeddingSet | None] | None = None,
 ) -> EvaluationReport:
     """Measure a bundle on a split of a data set, through the Predictor.
 
@@ -176,14 +184,17 @@ def evaluate_bundle(
         embeddings: of the backbone's image encoder: used for the bundle where it has the same, and for zero-shot.
         zero_shot: the backbone's head and class matrix to compare with; if not given, the bundle's own where its
             encoders were not changed.
+        embed: gives what the Predictor's runtime makes of the samples, for example from a cache, or None if it cannot.
 
     Raises:
         DataError: if the data have classes that the bundle does not know.
     """
     predictor = Predictor.load(bundle, device=compute.device, batch_size=compute.batch_size, limits=limits)
-    samples = _in_the_order_of(bundle.labels, manifest).split(config.split)
+    samples = manifest.in_the_order_of(bundle.labels).split(config.split)
     if embeddings is not None and embeddings.key == predictor.encoder_key:
         measured = embeddings.of(samples.ids)
+    elif embed is not None and (known := embed(samples, predictor)) is not None:
+        measured = known.of(samples.ids)
     else:
         measured = embed_manifest(
             samples,
@@ -208,18 +219,8 @@ def evaluate_bundle(
         temperature=bundle.calibration.temperature,
         config=config,
         baseline=None if baseline is None else (ZERO_SHOT, softmax(baseline)),
+        calibration=bundle.calibration,
     )
-
-
-def _in_the_order_of(labels: tuple[str, ...], manifest: Manifest) -> Manifest:
-    """The same data with a bundle's classes."""
-    strangers = sorted(set(manifest.labels) - set(labels))
-    if strangers:
-        raise DataError(
-            f"The data have classes that the model does not know: {', '.join(strangers)}. "
-            f"{did_you_mean(strangers[0], labels)} Leave them out with data.labels."
-        )
-    return replace(manifest, labels=labels)
 
 
 def _examples(manifest: Manifest, probabilities: np.ndarray, chosen: np.ndarray, number: int) -> tuple[Example, ...]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from clip_har.component import ComponentConfig
 from clip_har.errors import DataError
 from clip_har.evaluation.metrics import Estimate, difference, estimates
+from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import softmax
 
 _LOWER_IS_BETTER = frozenset({"log_loss"})
@@ -26,7 +27,7 @@ class LeaderboardRow(ComponentConfig):
         None, description="Paired difference of accuracy to the winner, with its 95 % interval."
     )
     trained_parameters: int = Field(description="How many numbers were fitted.")
-    open_vocabulary: str = Field(description="kept, degraded or lost.")
+    open_vocabulary: OpenVocabulary = Field(description="What becomes of other labels, and what that rests on.")
     remarks: tuple[str, ...] = Field((), description="What a reader should know.")
 
 
@@ -43,8 +44,13 @@ class Leaderboard(ComponentConfig):
         """The best candidate."""
         return self.rows[0]
 
+    @property
+    def open_vocabularies(self) -> dict[str, OpenVocabulary]:
+        """Name of each candidate → what becomes of other labels."""
+        return {row.name: row.open_vocabulary for row in self.rows}
+
     def figures(self) -> dict[str, Any]:
-        """The figures alone, for `metrics.json`."""
+        """The figures on the validation split alone, for `metrics.json`."""
         return {
             "winner": self.winner.name,
             **{
@@ -63,7 +69,7 @@ class Entry(ComponentConfig):
     method: str
     logits: np.ndarray
     trained_parameters: int
-    open_vocabulary: str
+    open_vocabulary: OpenVocabulary
     remarks: tuple[str, ...] = ()
 
 

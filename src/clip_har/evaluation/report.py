@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clip_har.evaluation.evaluate import EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard
 from clip_har.evaluation.metrics import Estimate
+from clip_har.evaluation.open_vocabulary import open_vocabulary_section
 from clip_har.evaluation.plots import learning_curves, reliability_diagram, sparkline
+from clip_har.evaluation.search import search_sections
+from clip_har.models.bundle import OpenVocabulary
 from clip_har.pages import environment, keep_together
 
 _SHOWN = {
@@ -37,6 +40,8 @@ def render_report(
     run: dict[str, Any] | None = None,
     augmentation: Sequence[dict[str, Any]] = (),
     label_review: dict[str, Any] | None = None,
+    vocabulary: Mapping[str, OpenVocabulary] | None = None,
+    searches: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The whole report as HTML, with no request to anywhere.
 
@@ -47,6 +52,8 @@ def render_report(
         augmentation: what candidates' training pictures went through, as `training.contact_sheet.augmentation_sheets`
             gives it; empty if no candidate's did.
         label_review: photographs whose labels may be wrong, as `LabelReview.shown` gives them.
+        vocabulary: name of each method → what becomes of other labels; shown where it was measured.
+        searches: hyper-parameter searches, as `SearchResult.model_dump(mode="json")` gives them.
     """
     seconds = [step["seconds"] for step in (run or {}).get("steps", ())]
     rows = leaderboard.rows if leaderboard else ()
@@ -73,6 +80,8 @@ def render_report(
         run=run,
         augmentation=augmentation,
         label_review=label_review if label_review and label_review["examples"] else None,
+        vocabulary=open_vocabulary_section(vocabulary or {}),
+        searches=search_sections(searches),
         slowest=max(seconds, default=0) or 1,
     )
     return keep_together(page)
@@ -96,10 +105,22 @@ def axis_of(shown: Sequence[Estimate]) -> tuple[float, float]:
 def template(name: str) -> Any:
     """A page's jinja2 template, with the filters that the pages use."""
     templates = environment("clip_har.evaluation")
-    templates.filters["interval"] = lambda estimate: _signed(f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}")
+    templates.filters["interval"] = _interval
+    templates.filters["gain"] = _gain
     templates.filters["along"] = lambda value, axis: round(100 * (value - axis[0]) / (axis[1] - axis[0]), 2)
     templates.filters["duration"] = _duration
     return templates.get_template(name)
+
+
+def _interval(estimate: Estimate | Mapping[str, float]) -> str:
+    low, high = (estimate["low"], estimate["high"]) if isinstance(estimate, Mapping) else (estimate.low, estimate.high)
+    return _signed(f"{100 * low:.1f} to {100 * high:.1f}")
+
+
+def _gain(value: float) -> str:
+    """A difference in points with its sign; none before a zero."""
+    points = round(100 * value, 1) + 0.0
+    return _signed(f"{points:+.1f}") if points else "0.0"
 
 
 def _signed(text: str) -> str:

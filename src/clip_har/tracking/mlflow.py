@@ -28,11 +28,16 @@ class MlflowTracker:
         self._uri = tracking_uri
         self._experiment = experiment
         self._run_id: str | None = None
+        self._parent_id: str | None = None
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> MlflowTracker:
         """The tracker that a stack's settings describe: `tracking_uri`, and `experiment_name` if there is one."""
         return cls(settings["tracking_uri"], settings.get("experiment_name") or EXPERIMENT)
+
+    def inside(self, parent: MlflowTracker) -> None:
+        """Have the run that will be started lie in another tracker's run."""
+        self._parent_id = parent._run_id
 
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         from mlflow.entities import Param
@@ -42,6 +47,8 @@ class MlflowTracker:
             identity = found.experiment_id
         else:
             identity = self._client.create_experiment(self._experiment, artifact_location=self._artifacts())
+        if self._parent_id is not None:
+            tags = {**tags, "mlflow.parentRunId": self._parent_id}
         run = self._client.create_run(identity, run_name=name, tags=tags)
         self._run_id = run.info.run_id
         texts = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in _named(params).items()]

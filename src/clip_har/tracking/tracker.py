@@ -47,6 +47,11 @@ class Guarded:
         if self._tracker is not None:
             self._name = type(self._tracker).__name__
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a tracker that has not failed."""
+        return self._tracker is not None
+
     def _guard(self, action: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return action(*arguments)
