@@ -12,7 +12,7 @@ from measuring import PROJECT, parser, real_data
 
 sys.path.insert(0, str(PROJECT))
 
-BENCHMARKS = ("allocator", "main_job", "data")  # both need the real photographs and backbone
+BENCHMARKS = ("allocator", "main_job", "data", "inference")  # both need the real photographs and backbone
 
 
 def main() -> None:

@@ -90,7 +90,9 @@ def _trained(config, workspace: str, revision: str):
 
     model, prompts, compute, limits = config.model, config.prompts, config.compute, config.validation.limits
     manifest, report, fingerprint = open_data.entrypoint(revision, workspace, config.workspace.remote)
-    embeddings = embed_images.entrypoint(manifest, model, compute, limits, config.pixel_cache, workspace)
+    kept = (limits, config.embedding_cache, workspace)
+    caches = (limits, config.pixel_cache, config.embedding_cache, workspace)
+    embeddings = embed_images.entrypoint(manifest, model, compute, *caches)
     review = review_labels.entrypoint(manifest, embeddings, config.label_review, config.seed)
     candidates = [
         adapt.entrypoint(
@@ -102,15 +104,15 @@ def _trained(config, workspace: str, revision: str):
             prompts,
             compute,
             config.seed,
-            limits,
-            config.pixel_cache,
-            workspace,
+            *caches,
         )
         for name in config.adaptation.methods
     ]
     leaderboard = compare_methods.entrypoint(candidates, manifest, config.adaptation.comparison)
-    bundle = assemble.entrypoint(candidates, leaderboard, manifest, embeddings, model, prompts, compute, limits)
-    evaluation = evaluate_model.entrypoint(bundle, manifest, config.evaluation, compute, limits, embeddings, candidates)
+    bundle = assemble.entrypoint(
+        candidates, leaderboard, manifest, embeddings, model, prompts, compute, *kept, config.calibration
+    )
+    evaluation = evaluate_model.entrypoint(bundle, manifest, config.evaluation, compute, *kept, embeddings, candidates)
     publish_run.entrypoint(
         bundle,
         evaluation,

@@ -51,12 +51,14 @@ ROOMS_OF_PACKAGES: dict[str, set[str]] = {
     "mlflow": {"tracking", "registry"},
     "onnx": {"export"},
     "onnxruntime": {"inference", "export"},
+    "optuna": {"adaptation"},
     "peft": {"adaptation"},
     "pygit2": {"data"},
     "ray": {"batch"},
     "scmrepo": {"data"},
     "streamlit": {"ui"},
     "tensorrt": {"inference", "export"},
+    "tensorrt_rtx": {"inference", "export"},
     "torch": {"environment", "models", "training", "adaptation", "inference", "export"},
     "transformers": {"models"},
     "wandb": {"tracking", "registry"},
@@ -161,7 +163,7 @@ def test_only_the_entry_point_and_pipelines_compose_the_config():
 
 HEAVY = [
     *("torch", "transformers", "peft", "sklearn", "pandas", "matplotlib", "datasets", "pyarrow", "zenml", "mlflow"),
-    *("bentoml", "streamlit", "evidently", "wandb", "onnxruntime", "ray", "grpc", "dvc", "pygit2"),
+    *("bentoml", "streamlit", "evidently", "wandb", "onnxruntime", "ray", "grpc", "dvc", "pygit2", "optuna"),
 ]
 
 

@@ -14,6 +14,7 @@ from clip_har.config import load_config
 from clip_har.data.sources import SOURCES
 from clip_har.errors import ConfigError
 
+VOCABULARY = {"split": "test", "kept_within": 0.02, "lost_below": 0.5}
 SMALLEST = """\
 data: {source: folder, path: photos}
 model: {backbone: a/b}
@@ -40,6 +41,15 @@ def file(tmp_path: Path) -> Path:
         ("adaptation.lora.training.learning_rat=1", ["adaptation.lora.training.learning_rat", "'learning_rate'"]),
         ("adaptation.comparison.selectby=x", ["adaptation.comparison.selectby", "'select_by'"]),
         ("adaptation.lorra.rank=2", ["adaptation.lorra", "'lora'"]),
+        ("adaptation.novel_clases=2", ["adaptation.novel_clases: unknown key", "'novel_classes'"]),
+        ("adaptation.novel_classes=1", ["adaptation.novel_classes: at least two classes", "got 1"]),
+        ("adaptation.novel_classes=running", ["adaptation.novel_classes: a list of classes", "'running'"]),
+        ("adaptation.open_vocabulary.kept_within=0.1", ["adaptation.open_vocabulary.novel_classes: a value is wanted"]),
+        ("adaptation.open_vocabulary={novel_classes: 2, split: train}", ["open_vocabulary.split", "'validation'"]),
+        (
+            "adaptation={methods: [lora], novel_classes: 2, open_vocabulary: {novel_classes: 3}}",
+            ["leave one of the two"],
+        ),
         ("adaptation.small.method=lorra", ["adaptation.small.method", "'lora'"]),
         ("adaptation.methods=[zero_sht]", ["adaptation.methods", "'zero_shot'"]),
         ("adaptation.methods=[zero_shot, lora, zero_shot]", ["adaptation.methods", "twice"]),
@@ -102,6 +112,7 @@ def test_a_missing_section_is_named(file, key):
         ("prompts.single=a {} b", "a {} b"),
         ("data.labels=[b, a]", ["b", "a"]),
         ("splits.seed=5", 5),
+        ("adaptation.open_vocabulary={novel_classes: [b, a]}", {"novel_classes": ["b", "a"], **VOCABULARY}),
         ("adaptation.lora.training.learning_rate=3e-4", 3e-4),  # YAML 1.1 reads this as text
     ],
 )
@@ -140,7 +151,7 @@ def test_variants_are_candidates_of_their_own(file):
         ("lora", 1),
         ("zero_shot", None),
         ("lora", 4),
-        ("lora", 2),
+        ("lora", 8),
     ]
     assert section.methods == ("small", "zero_shot", "lora")
 
@@ -173,7 +184,7 @@ def test_the_composed_config_reads_again(file, tmp_path, source):
 def test_the_composed_config_keeps_what_only_one_method_or_source_knows(file):
     values = yaml.safe_load(load_config(file, ["adaptation.methods=[lora]"]).to_yaml())
     assert values["data"] == {"source": "folder", "labels": None, "version": "workspace", "path": "photos"}
-    assert values["adaptation"]["lora"]["training"]["learning_rate"] == 2e-4
+    assert values["adaptation"]["lora"]["training"]["learning_rate"] == 1e-3  # of its preset
 
 
 def test_a_config_cannot_be_changed(file):
@@ -228,3 +239,18 @@ def test_every_key_is_described(file):
         *(SOURCES.get(name).Config for name in SOURCES),
     ]
     assert [key for model in models for key in undescribed(model, model.__name__)] == []
+
+
+@pytest.mark.parametrize(("said", "meant"), [("[running, sleeping]", ["running", "sleeping"]), ("3", 3), ("", None)])
+def test_novel_classes_are_short_for_the_open_vocabularys(file: Path, said: str, meant: object) -> None:
+    config = load_config(file, [f"adaptation.novel_classes={said}", "seed=1"])
+    shown = config.model_dump(mode="json")["adaptation"]
+    assert shown["open_vocabulary"] == (meant and {"novel_classes": meant, **VOCABULARY})
+    assert "novel_classes" not in shown
+    assert type(config).model_validate(yaml.safe_load(config.to_yaml())) == config
+
+
+def test_the_short_form_goes_with_other_settings_of_the_section(file: Path) -> None:
+    overrides = ["adaptation.open_vocabulary.kept_within=0.1", "adaptation.novel_classes=[a, b]"]
+    said = load_config(file, overrides).adaptation.open_vocabulary
+    assert (said.novel_classes, said.kept_within) == (("a", "b"), 0.1)

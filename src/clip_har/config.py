@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from clip_har.adaptation import METHODS, AnyMethodConfig, ComparisonConfig, MethodConfig, parse_method_config
+from clip_har.adaptation.open_vocabulary import OpenVocabularyConfig
+from clip_har.adaptation.search import SearchConfig, check_search, read_searches
 from clip_har.component import ComponentConfig, validated
 from clip_har.data.card import CardConfig
 from clip_har.data.label_review import LabelReviewConfig
@@ -21,8 +23,11 @@ from clip_har.data.validation import ValidationConfig
 from clip_har.data.versions import WorkspaceConfig
 from clip_har.errors import ConfigError, did_you_mean
 from clip_har.evaluation.evaluate import EvaluationConfig
+from clip_har.export.config import ExportConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
+from clip_har.models.calibration import CalibrationConfig
 from clip_har.models.prompts import PromptConfig
+from clip_har.training.embedding_cache import EmbeddingCacheConfig
 from clip_har.training.pretrain import PretrainingConfig
 
 
@@ -38,6 +43,10 @@ class PathsConfig(ComponentConfig):
     )
 
 
+_NOVEL_CLASSES = "novel_classes"
+_OWN_KEYS = ("methods", "comparison", "open_vocabulary", _NOVEL_CLASSES)
+
+
 class AdaptationSection(ComponentConfig):
     """Which methods are fitted, and each one's config under its name.
 
@@ -46,6 +55,11 @@ class AdaptationSection(ComponentConfig):
 
     methods: tuple[str, ...] = Field(min_length=1, description="Candidates to fit, in order.")
     comparison: ComparisonConfig = Field(ComparisonConfig(), description="How they are compared.")
+    open_vocabulary: OpenVocabularyConfig | None = Field(
+        None,
+        description="Which classes each method is fitted without once more, to measure what becomes of other labels; "
+        "`novel_classes: [..]`, or a number, is short for it. Not measured if not given.",
+    )
     candidates: dict[str, AnyMethodConfig] = Field({}, description="Config of each candidate.")
 
     @model_validator(mode="before")
@@ -53,7 +67,8 @@ class AdaptationSection(ComponentConfig):
     def _gather_candidates(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "candidates" in value:
             return value
-        own = {key: value[key] for key in ("methods", "comparison") if key in value}
+        value = _with_novel_classes(value)
+        own = {key: value[key] for key in _OWN_KEYS if key in value}
         methods = own.get("methods", ())
         names = [methods] if isinstance(methods, str) else list(methods)
         candidates = {}
@@ -76,14 +91,31 @@ class AdaptationSection(ComponentConfig):
     @model_serializer
     def _flat(self) -> dict[str, Any]:
         own: dict[str, Any] = {"methods": list(self.methods), "comparison": self.comparison.model_dump(mode="json")}
+        own["open_vocabulary"] = self.open_vocabulary and self.open_vocabulary.model_dump(mode="json")
         return own | {name: config.model_dump(mode="json") for name, config in self.candidates.items()}
+
+
+def _with_novel_classes(section: dict[str, Any]) -> dict[str, Any]:
+    """The short form `novel_classes` put where it belongs."""
+    section = dict(section)
+    if section.get(_NOVEL_CLASSES) is None:
+        section.pop(_NOVEL_CLASSES, None)
+        return section
+    below = section.get("open_vocabulary") or {}
+    if not isinstance(below, dict) or _NOVEL_CLASSES in below:
+        raise ConfigError(
+            "adaptation.novel_classes: adaptation.open_vocabulary gives the classes already; leave one of the two out."
+        )
+    given = {_NOVEL_CLASSES: section.pop(_NOVEL_CLASSES)}
+    validated(OpenVocabularyConfig, given, "adaptation")  # named as it was typed
+    return section | {"open_vocabulary": below | given}
 
 
 def _method_config(name: str, settings: Any) -> MethodConfig:
     settings = {} if settings is None else settings
     if not isinstance(settings, dict):
         raise ConfigError(
-            f"adaptation.{name}: unknown key. {did_you_mean(name, ['methods', 'comparison', *METHODS])}"
+            f"adaptation.{name}: unknown key. {did_you_mean(name, [*_OWN_KEYS, *METHODS])}"
             if name not in METHODS
             else f"adaptation.{name}: a mapping is wanted, got {settings!r}."
         )
@@ -92,7 +124,7 @@ def _method_config(name: str, settings: Any) -> MethodConfig:
         key = "method" if "method" in settings else ""
         raise ConfigError(
             f"adaptation.{name}{'.' + key if key else ''}: there is no adaptation method {method!r}. "
-            f"{did_you_mean(str(method), ['methods', 'comparison', *METHODS])}"
+            f"{did_you_mean(str(method), [*_OWN_KEYS, *METHODS])}"
         )
     return parse_method_config({**settings, "method": method}, f"adaptation.{name}")
 
@@ -112,15 +144,38 @@ class RunConfig(ComponentConfig):
     card: CardConfig = Field(CardConfig(), description="What the dataset card says beyond what can be counted.")
     label_review: LabelReviewConfig = Field(LabelReviewConfig(), description="The search for likely label errors.")
     pixel_cache: PixelCacheConfig = Field(PixelCacheConfig(), description="Decoded pictures kept for large data sets.")
+    embedding_cache: EmbeddingCacheConfig = Field(
+        EmbeddingCacheConfig(), description="Embeddings kept on disk, for all methods and runs."
+    )
     model: ModelConfig | None = Field(None, description="The backbone; not needed to pretrain one.")
     prompts: PromptConfig = Field(PromptConfig(), description="Texts of the classes.")
     compute: ComputeConfig = Field(ComputeConfig(), description="Where encoding and training run.")
     adaptation: AdaptationSection | None = Field(None, description="What is fitted; not needed to pretrain.")
-    pretraining: PretrainingConfig | None = Field(None, description="How `pretrain` makes a backbone.")
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the result is measured.")
-    bundle: str | None = Field(
-        None, description="Bundle that `evaluate` measures; if not given, the newest that a run published."
+    search: tuple[SearchConfig, ...] = Field(
+        (), description="Hyper-parameter searches, one or a list, each for a candidate of `adaptation`."
     )
+    pretraining: PretrainingConfig | None = Field(None, description="How `pretrain` makes a backbone.")
+    calibration: CalibrationConfig = Field(CalibrationConfig(), description="What the model's answers are to keep to.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the result is measured.")
+    export: ExportConfig = Field(
+        ExportConfig(), description="Which fast forms `deploy` makes, and what they must reach."
+    )
+    bundle: str | None = Field(
+        None,
+        description="Bundle that `evaluate` measures and `deploy` exports; if not given, the newest that a run published.",
+    )
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _one_search_or_more(cls, value: Any) -> Any:
+        return read_searches(value)
+
+    @model_validator(mode="after")
+    def _searches_fit_their_candidates(self) -> RunConfig:
+        fitted = self.adaptation and {name: self.adaptation.candidates[name] for name in self.adaptation.methods}
+        for search in self.search:
+            check_search(search, fitted or {})
+        return self
 
     @model_validator(mode="after")
     def _something_can_be_done(self) -> RunConfig:

@@ -44,21 +44,17 @@ def test_the_sizes_are_the_papers(study: Study) -> None:
 def test_the_loss_is_that_of_the_head(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     context, seen = clouds(study.load()), []
 
-    class Watching:
-        def __init__(self, *arguments) -> None:
-            pass
+    def watching(context, config, training, task, **options):
+        import torch
 
-        def fit(self, task, progress):
-            import torch
+        from clip_har.training.task import TrainingResult
 
-            from clip_har.training.trainer import TrainingResult
+        loss = task.loss(torch.arange(8))
+        loss.backward()
+        seen.append((loss.item(), [float(parameter.grad.abs().sum()) for parameter in task.parameters()]))
+        return TrainingResult()
 
-            loss = task.loss(torch.arange(8))
-            loss.backward()
-            seen.append((loss.item(), [float(parameter.grad.abs().sum()) for parameter in task.parameters()]))
-            return TrainingResult()
-
-    monkeypatch.setattr("clip_har.adaptation.clip_adapter.Trainer", Watching)
+    monkeypatch.setattr("clip_har.adaptation.clip_adapter.fit_task", watching)
     adapted = ClipAdapter(ClipAdapterConfig(ratios=(0.4,))).fit(context, "adapter")
     logits = adapted.head.score(context.embeddings.of(context.train.ids)[:8], adapted.class_matrix)
     loss, gradients = seen[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clip_har.adaptation.coop import Coop, CoopConfig, LearnedPrompts, frozen, word_embeddings
+from clip_har.adaptation.coop import Coop, CoopConfig, LearnedPrompts, frozen, starting_vectors, word_embeddings
 from clip_har.adaptation.zero_shot import ZeroShot, ZeroShotConfig
 from clip_har.errors import ModelError
 from clip_har.models.dual_encoder import DualEncoder
@@ -23,7 +23,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def start(encoder: DualEncoder, words: str = WORDS) -> torch.Tensor:
-    return Coop(CoopConfig(words=words))._start(encoder, len(LABELS))
+    return starting_vectors(CoopConfig(words=words), encoder, len(LABELS))
 
 
 def test_vectors_that_are_words_say_these_words(encoder: DualEncoder) -> None:

@@ -118,6 +118,9 @@ def test_gradients_flow_into_what_is_trained_and_nowhere_else(any_study: Study, 
     context = any_study.context()
     task = build_task(context, FullFineTuningConfig(towers=towers, loss=loss))
     task.loss(first_batch(task)).backward()
+    stays = {"visual": "text_", "text": "vision_", "both": "nothing"}[towers]
+    trained = {name for name, weights in context.encoder.model.named_parameters() if weights.requires_grad}
+    assert not [name for name in trained if name.startswith(stays)], "nothing that is shared out or counted for nothing"
     for tower, wanted in (("vision_model.", "visual"), ("text_model.", "text")):
         found = [weights.grad for name, weights in context.encoder.model.named_parameters() if name.startswith(tower)]
         if towers in (wanted, "both"):

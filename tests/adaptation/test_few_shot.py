@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip_har.adaptation import METHODS, parse_method_config
-from clip_har.adaptation.embedding_task import EmbeddingTask, balanced_weights
+from clip_har.adaptation.embedding_task import EmbeddingTask, balanced_order, balanced_weights
 from clip_har.adaptation.few_shot import draw_shots
 from clip_har.errors import ConfigError
 from tests.adaptation.clouds import clouds
@@ -51,18 +51,18 @@ def test_weights_make_the_classes_equal() -> None:
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 2].sum())
 
 
-def task(balance: str) -> EmbeddingTask:
+def task(balance: str, kind: type[EmbeddingTask] = EmbeddingTask) -> EmbeddingTask:
     import torch
 
     labels = np.repeat([0, 1], [90, 10])
     inputs = np.eye(2, dtype=np.float32)[labels]
     offset = torch.nn.Parameter(torch.tensor([1.0, 0.0]))
-    return EmbeddingTask(
+    return kind(
         (inputs, labels),
         (inputs, labels),
         2,
-        lambda images, positions: 0 * images + offset,
         [offset],
+        lambda parameters, images, positions: 0 * images + parameters[0],
         torch.device("cpu"),
         balance=balance,
     )
@@ -80,10 +80,41 @@ def test_the_loss_is_weighed_or_not() -> None:
 def test_balanced_sampling_draws_the_classes_equally_often() -> None:
     shuffled = np.random.default_rng(0).permutation(100)
     assert (task("none").order(0, shuffled) == shuffled).all()
-    drawn = np.concatenate([task("sampling").order(epoch, shuffled) for epoch in range(20)])
-    assert len(drawn) == 2000
-    assert 900 < (drawn >= 90).sum() < 1100
-    assert (task("sampling").order(3, shuffled) == drawn[300:400]).all()
+    first, again, next_one = (task("sampling").order(epoch, shuffled) for epoch in (3, 3, 4))
+    assert (first == again).all()
+    assert (first != next_one).any()
+    assert (first >= 90).sum() == 50
+    assert np.bincount(first[first >= 90])[90:].tolist() == [5] * 10
+    assert np.bincount(first, minlength=100)[:90].max() == 1
+    assert 15 < (first[:50] >= 90).sum() < 35, "in no order"
+
+
+def test_what_cannot_be_shared_out_equally_differs_by_one() -> None:
+    labels = np.array([0] * 5 + [2] * 2 + [3])
+    counts = np.bincount(labels[balanced_order(labels, seed=0, epoch=0)], minlength=4)
+    assert counts[1] == 0
+    assert sorted(counts[[0, 2, 3]].tolist()) == [2, 3, 3]
+    assert len(balanced_order(np.array([4, 7]), seed=0, epoch=0)) == 2
+
+
+def test_the_loop_goes_through_the_balanced_order() -> None:
+    """Every class equally often in what the loss is computed on, over several epochs and where batches are cut."""
+    import torch
+
+    from clip_har.training.trainer import Trainer, TrainerConfig
+
+    seen: list[torch.Tensor] = []
+
+    class Watched(EmbeddingTask):
+        def loss(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(batch)
+            return super().loss(batch)
+
+    config = TrainerConfig(epochs=3, batch_size=16, accumulate=2, patience=None)
+    Trainer(config, torch.device("cpu"), 0).fit(task("sampling", Watched))
+    drawn = torch.cat(seen).numpy()
+    assert len(drawn) == 300
+    assert (drawn >= 90).sum() == 150
 
 
 @pytest.mark.slow

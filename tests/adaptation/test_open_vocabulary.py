@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +14,19 @@ from clip_har.adaptation.base import AdaptationContext, AdaptedModel
 from clip_har.adaptation.open_vocabulary import (
     OpenVocabularyConfig,
     harmonic_mean,
+    hold_out,
     judge,
     measure_open_vocabulary,
     novel_labels,
     restricted,
 )
 from clip_har.adaptation.zero_shot import ZeroShot, ZeroShotConfig
-from clip_har.errors import ConfigError
+from clip_har.component import validated
+from clip_har.errors import ConfigError, DataError
+from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.embeddings import EmbeddingSet, preprocessing_hash
 from clip_har.models.prompts import PromptConfig
+from clip_har.training.embedding_cache import EmbeddingCache
 from tests.adaptation.clouds import clouds
 from tests.adaptation.tiny_study import LABELS, PROMPTS, Study
 
@@ -66,6 +71,35 @@ def test_an_unknown_class_is_named() -> None:
         novel_labels(LABELS, ("runing", "sleeping"), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (1, "at least two classes must be held out, got 1"),
+        (-1, "at least two classes must be held out, got -1"),
+        (["running"], r"at least two classes must be held out, got \['running'\]"),
+        (["running", "sleeping", "running"], "'running' is listed twice"),
+        ("running", "a list of classes, or a number of them, is wanted, got 'running'"),
+        ([1, 2], "a list of classes, or a number of them, is wanted"),
+        ([{"a": 1}, {"a": 1}], "a list of classes, or a number of them, is wanted"),
+        (True, "a list of classes, or a number of them, is wanted"),
+        (2.5, "a list of classes, or a number of them, is wanted"),
+    ],
+)
+def test_what_can_be_no_choice_is_refused_before_the_data_are_known(wrong, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"^novel_classes: {words}"):
+        validated(OpenVocabularyConfig, {"novel_classes": wrong})
+
+
+@pytest.mark.parametrize("kind", ["novel", "other"])
+def test_both_kinds_need_photographs_in_the_split(kind: str, study: Study) -> None:
+    chosen = NOVEL if kind == "novel" else BASE
+    frame = study.manifest.frame
+    without = replace(study.manifest, frame=frame[~((frame["split"] == "test") & frame["label"].isin(chosen))])
+    with pytest.raises(DataError, match=f"the test split has no photograph of the {kind} classes"):
+        hold_out(without, CONFIG, seed=0)
+    assert hold_out(without, CONFIG.model_copy(update={"split": "validation"}), seed=0) == NOVEL
+
+
 def test_the_method_never_sees_the_novel_classes(study: Study) -> None:
     seen = []
 
@@ -107,10 +141,17 @@ def test_the_bundles_word_carries_the_figures(study: Study) -> None:
     assert verdict.harmonic_mean == pytest.approx(harmonic_mean(report.adapted.base, report.adapted.novel))
     assert verdict.zero_shot_novel_accuracy == report.zero_shot.novel
     assert "running, sleeping" in verdict.basis
+    assert (verdict.split, verdict.base_samples, verdict.novel_samples) == (
+        "test",
+        report.base_samples,
+        report.novel_samples,
+    )
+    assert verdict.measured
+    assert not OpenVocabulary(word="kept", basis="nothing was adapted").measured
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_changed_encoder_is_measured_with_its_own_embeddings(split: str, study: Study) -> None:
+def test_a_changed_encoder_is_measured_with_its_own_embeddings(split: str, study: Study, tmp_path: Path) -> None:
     """An encoder ruined by its method: novel classes fall to chance, which is what `lost` says."""
 
     class Ruinous(ZeroShot):
@@ -124,7 +165,12 @@ def test_a_changed_encoder_is_measured_with_its_own_embeddings(split: str, study
     assert report.adapted.novel == pytest.approx(1 - report.zero_shot.novel)
     assert report.adapted.base == pytest.approx(1 - report.zero_shot.base)
     assert report.zero_shot.novel > 0.7
-    assert report.word == "lost"
+    assert report.word == report.verdict().word == "lost"
+    cache = EmbeddingCache(tmp_path)
+    for _ in range(2):
+        context = replace(study.context(), embedding_cache=cache)
+        assert measure_open_vocabulary(Ruinous(ZeroShotConfig()), context, CONFIG, "ruinous", split) == report
+    assert cache.read == cache.encoded == len(context.manifest.split(split))
 
 
 @pytest.mark.parametrize(
@@ -140,11 +186,15 @@ def test_every_method_can_be_measured(name: str, study: Study) -> None:
     settings = {"training": {"max_steps": 2}} if "training" in method.Config.model_fields else {}
     report = measure_open_vocabulary(method(method.Config(**settings)), study.context(), CONFIG, name)
     assert 0 <= report.adapted.harmonic_mean <= 1
-    if name != "projection_tuning":
+    if name not in ("projection_tuning", "full_fine_tuning"):
         assert report.adapted.novel == report.zero_shot.novel, "the encoders are unchanged"
 
 
 def test_a_restricted_context_leaves_the_other_classes_rows_out(study: Study) -> None:
-    context = restricted(study.context(), BASE)
+    whole = replace(study.context(), key="of the fit on all classes")
+    context = restricted(whole, BASE)
     assert set(context.train.frame["label"]) == set(context.validation.frame["label"]) == set(BASE)
     assert context.train.label_indices.max() == 1
+    others = restricted(whole, NOVEL)
+    assert len({whole.key, context.key, others.key}) == 3, "a fit on other classes goes on from no other's checkpoint"
+    assert restricted(study.context(), BASE).key == ""

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from clip_har.adaptation.projection import embed_pooled, find_projection
+from clip_har.adaptation.projection import PooledFeatures, embed_pooled, embed_with_pooled, find_projection
 from clip_har.adaptation.projection_tuning import ProjectionTuning, ProjectionTuningConfig
 from clip_har.adaptation.wise_ft import WiseFtConfig, choose_alpha, interpolate
 from clip_har.adaptation.zero_shot import ZeroShot, ZeroShotConfig
 from clip_har.errors import ModelError
+from clip_har.models.embeddings import embed_manifest
 from clip_har.models.preprocessing import Preprocessor
+from clip_har.training.embedding_cache import EmbeddingCache
 from clip_har.training.scores import validation_scores
 from tests.adaptation.tiny_study import ARCHITECTURES, Study, tiny_study
 
@@ -46,6 +48,45 @@ def test_pooled_features_give_the_embeddings_again(each: tuple[str, Study]) -> N
     features += 0 if layer.bias is None else layer.bias.detach().numpy()
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(features, study.embeddings.of(part.ids), atol=1e-5)
+
+
+def test_one_pass_gives_the_embeddings_too_to_the_last_bit(each: tuple[str, Study], tmp_path: Path) -> None:
+    architecture, study = each
+    encoder, cache = study.load(), EmbeddingCache(tmp_path)
+    plain = embed_manifest(study.manifest, encoder.encode_images, "", encoder.preprocessing, batch_size=8)
+    for _ in range(2):
+        embeddings, pooled = embed_with_pooled(study.manifest, encoder, batch_size=8, embedding_cache=cache)
+        np.testing.assert_array_equal(embeddings.matrix, plain.matrix)
+        assert (pooled.rest is not None) == (architecture == "siglip")
+    alone = embed_pooled(study.manifest, encoder, batch_size=8)
+    assert alone.content_hash == pooled.content_hash
+    assert embed_pooled(study.manifest, encoder, batch_size=8, embedding_cache=cache).content_hash == alone.content_hash
+    cache.embed(study.manifest, encoder, batch_size=8)
+    assert cache.encoded == len(study.manifest), "all four from one pass"
+    pooled.write(tmp_path / "pooled")
+    assert PooledFeatures.read(tmp_path / "pooled").content_hash == pooled.content_hash
+
+
+def test_pooled_features_are_told_apart(study: Study) -> None:
+    matrix = study.embeddings
+    moved = replace(matrix, matrix=matrix.matrix + 1)
+    features = [
+        PooledFeatures(matrix),
+        PooledFeatures(matrix, matrix),
+        PooledFeatures(moved),
+        PooledFeatures(matrix, moved),
+    ]
+    assert len({pooled.content_hash for pooled in features}) == 4
+
+
+def test_a_fit_takes_its_features_from_the_cache(study: Study, tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path)
+    config = ProjectionTuningConfig(training={"max_steps": 3})
+    expected = ProjectionTuning(config).fit(study.context(), "projection").validation_logits
+    for _ in range(2):
+        context = replace(study.context(), embedding_cache=cache)
+        np.testing.assert_array_equal(ProjectionTuning(config).fit(context, "projection").validation_logits, expected)
+    assert cache.read == cache.encoded == len(context.train) + len(context.validation)
 
 
 def test_only_the_projection_changes_and_the_scores_are_the_encoders(each: tuple[str, Study]) -> None:
@@ -83,22 +124,18 @@ def test_the_gradient_is_that_of_the_papers_objective(study: Study, monkeypatch:
     start = context.encoder.model.visual_projection.weight.detach().numpy().astype(np.float64)
     moved = start + 0.1 * np.random.default_rng(0).normal(size=start.shape)
 
-    class Watching:
-        def __init__(self, *arguments) -> None:
-            pass
+    def watching(context, config, training, task, **options):
+        from clip_har.training.task import TrainingResult
 
-        def fit(self, task, progress):
-            from clip_har.training.trainer import TrainingResult
+        (weight,) = task.parameters()
+        with torch.no_grad():
+            weight.copy_(torch.from_numpy(moved))
+        loss = task.loss(torch.arange(task.sample_count))
+        loss.backward()
+        seen.update(loss=loss.item(), gradient=weight.grad.numpy().copy())
+        return TrainingResult()
 
-            (weight,) = task.parameters()
-            with torch.no_grad():
-                weight.copy_(torch.from_numpy(moved))
-            loss = task.loss(torch.arange(task.sample_count))
-            loss.backward()
-            seen.update(loss=loss.item(), gradient=weight.grad.numpy().copy())
-            return TrainingResult()
-
-    monkeypatch.setattr("clip_har.adaptation.projection_tuning.Trainer", Watching)
+    monkeypatch.setattr("clip_har.adaptation.projection_tuning.fit_task", watching)
     config = ProjectionTuningConfig(penalties=(0.7,), wise_ft=None, prompts="single")
     adapted = ProjectionTuning(config).fit(replace(context, pooled=pooled), "projection")
     inputs, labels = pooled.inputs.of(context.train.ids).astype(np.float64), context.train.label_indices

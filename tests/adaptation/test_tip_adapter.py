@@ -64,19 +64,15 @@ def test_the_loss_is_that_of_the_head(leave_own_out: bool, study: Study, monkeyp
     """What is minimised is the cross-entropy of the head's own logits, a sample's own key left out or not."""
     context, seen = clouds(study.load()), []
 
-    class Watching:
-        def __init__(self, *arguments) -> None:
-            pass
+    def watching(context, config, training, task, **options):
+        import torch
 
-        def fit(self, task, progress):
-            import torch
+        from clip_har.training.task import TrainingResult
 
-            from clip_har.training.trainer import TrainingResult
+        seen.append((task.loss(torch.arange(8)).item(), task.validate()))
+        return TrainingResult()
 
-            seen.append((task.loss(torch.arange(8)).item(), task.validate()))
-            return TrainingResult()
-
-    monkeypatch.setattr("clip_har.adaptation.tip_adapter.Trainer", Watching)
+    monkeypatch.setattr("clip_har.adaptation.tip_adapter.fit_task", watching)
     config = TipAdapterFConfig(start="one", leave_own_out=leave_own_out)
     adapted = TipAdapterF(config).fit(context, "tip_f")
     (loss, validated), scale = seen[0], context.encoder.logit_scale

@@ -111,3 +111,24 @@ def test_the_parts_of_extending_md_work(tmp_path: Path, monkeypatch: pytest.Monk
     tracker.metrics({"accuracy": 0.5}, 3)
     tracker.finish()
     assert (tmp_path / "tracked.txt").read_text().splitlines()[1:] == ["3 accuracy 0.5", "finished"]
+
+
+def test_the_code_of_predicting_md_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from clip_har.adaptation import METHODS
+    from tests.adaptation.tiny_study import tiny_study
+
+    study = tiny_study(tmp_path / "study")
+    bundle = study.assemble(tmp_path / "outputs/latest/bundle", study.fit(METHODS.get("linear_probe").Config()))
+    photo = study.manifest.split("test").paths[0]
+    (tmp_path / "photo.jpg").write_bytes(photo.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code = blocks(PROJECT / "docs" / "predicting.md", "python")
+    space: dict = {}
+    for number, block in enumerate(code):
+        exec(compile(block, f"predicting.md block {number}", "exec", dont_inherit=True), space)
+    assert len(code) == 3
+    assert str(bundle.labels[0]) in capsys.readouterr().out
+    assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")

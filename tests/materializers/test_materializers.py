@@ -24,6 +24,10 @@ from zenml.utils import source_utils
 import materializers
 from clip_har.adaptation import METHODS
 from clip_har.adaptation.lora import LoraConfig
+from clip_har.adaptation.open_vocabulary import OpenVocabularyFigures, OpenVocabularyReport
+from clip_har.adaptation.projection import PooledFeatures
+from clip_har.adaptation.search import SearchConfig
+from clip_har.adaptation.search.result import SearchResult, Trial
 from clip_har.data.fingerprint import DataFingerprint
 from clip_har.data.label_review import COLUMNS as REVIEW_COLUMNS
 from clip_har.data.label_review import LabelReview
@@ -33,8 +37,13 @@ from clip_har.errors import BundleError
 from clip_har.evaluation.evaluate import EvaluationConfig, evaluate
 from clip_har.evaluation.leaderboard import Entry, compare
 from clip_har.evaluation.zero_shot import report_of
-from clip_har.hashing import sha256_arrays
-from clip_har.models.bundle import ModelBundle
+from clip_har.export.exporting import MadeForms
+from clip_har.export.latency import LatencyReport, RuntimeLatency
+from clip_har.export.report import Check, ExportReport, FormReport, NotMade
+from clip_har.hashing import sha256_arrays, sha256_bytes
+from clip_har.inference.exported import ExportedForm
+from clip_har.models.bundle import ModelBundle, OpenVocabulary
+from clip_har.models.estimates import Estimate
 from clip_har.models.head import softmax
 from clip_har.training.pretrain import PretrainedBackbone
 from clip_har.training.trainer import TrainerConfig
@@ -122,8 +131,65 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
         )
 
     def leaderboard(parameters: int = 4):
-        entry = Entry(name="a", method="a", logits=logits, trained_parameters=parameters, open_vocabulary="kept")
+        entry = Entry(
+            name="a",
+            method="a",
+            logits=logits,
+            trained_parameters=parameters,
+            open_vocabulary=OpenVocabulary(word="kept", basis=""),
+        )
         return compare([entry, entry.model_copy(update={"name": "b"})], labels, select_by="accuracy", resamples=100)
+
+    def open_vocabulary(novel: float = 0.25, name: str = "probe"):
+        return OpenVocabularyReport(
+            name=name,
+            method="linear_probe",
+            base_classes=LABELS[:2],
+            novel_classes=LABELS[2:],
+            split="test",
+            base_samples=12,
+            novel_samples=12,
+            adapted=OpenVocabularyFigures(base=0.75, novel=novel),
+            zero_shot=OpenVocabularyFigures(base=0.5, novel=0.75),
+            word="lost",
+        )
+
+    def search(accuracy: float = 0.5, own: int | None = 0, reason: str = "not finite"):
+        figures = {"accuracy": accuracy, "log_loss": 1.0}
+        config = SearchConfig(candidate="a<b>", fields={"rank": [2, 4]})
+        trials = (
+            Trial(number=0, state="complete", settings={"rank": 2}, figures=figures),
+            Trial(number=1, state="failed", settings={"rank": 4}, reason=reason),
+        )
+        return SearchResult(method="lora", config=config, trials=trials, best=0, own=own, samples=24)
+
+    def exported_form(data: bytes = b"onnx") -> ExportedForm:
+        return ExportedForm(
+            encoder="image", format="onnx", precision="fp32", file="onnx/image-fp32.onnx", sha256=sha256_bytes(data)
+        )
+
+    def forms(name: str = "forms", data: bytes = b"onnx", reason: str = "no GPU") -> MadeForms:
+        place = folder / name
+        (place / "onnx").mkdir(parents=True, exist_ok=True)
+        (place / "onnx" / "image-fp32.onnx").write_bytes(data)
+        (place / "onnx" / "image-fp32.onnx.json").write_text("{}")
+        missing = NotMade(encoder="text", exporter="a<b>", reason=reason)
+        return MadeForms(place, "abc", (("onnx", exported_form(data)),), (missing,))
+
+    def form_files(data: MadeForms) -> list:
+        files = sorted(path for path in data.path.rglob("*") if path.is_file() and path.name != "forms.json")
+        return [(path.relative_to(data.path).as_posix(), path.read_bytes()) for path in files]
+
+    def export_report(cosine: float = 0.9, accepted: bool = False) -> ExportReport:
+        check = Check(name="Lowest cosine", figure=cosine, bound=0.9999, unit="cosine", verdict="failed")
+        row = FormReport(form=exported_form(), size=4, checks=(check,), accepted=accepted, reasons=("a<b>",))
+        accuracy = Estimate(value=0.5, low=0.4, high=0.6)
+        about = {"model_id": "abc", "method": "lora", "backbone": "b", "split": "validation", "samples": 24, "texts": 8}
+        return ExportReport(**about, accuracy=accuracy, ece=0.1, forms=(row,))
+
+    def latency(median: float = 1.5, reason: str = "no form") -> LatencyReport:
+        row = RuntimeLatency(runtime="torch", median=median, p99=2.0, load=0.1)
+        return LatencyReport(host={"cores": 2}, rows=(row,), left_out={"onnx": reason})
 
     def zero_shot(unseen: tuple[str, ...] = ("running",)):
         names = {label: (label,) for label in LABELS}
@@ -151,6 +217,7 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
         return [sha256_arrays(arrays), sha256_arrays(weights), adapted.recipe, adapted.history, adapted.name]
 
     embeddings = study.embeddings
+    moved = replace(embeddings, matrix=embeddings.matrix + 1)
     return {
         "manifest": Case(
             lambda: replace(manifest, frame=manifest.frame.copy()),
@@ -224,6 +291,17 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
             {"samples": len(manifest), "dimensions": 16, "encoder_hash": embeddings.encoder_hash},
             None,
         ),
+        "pooled_features": Case(
+            lambda: PooledFeatures(embeddings, moved),
+            {
+                "inputs": lambda: PooledFeatures(moved, moved),
+                "rest": lambda: PooledFeatures(embeddings, embeddings),
+                "no rest": lambda: PooledFeatures(embeddings),
+            },
+            lambda data: [part and (part.ids, part.matrix.tolist(), part.key) for part in (data.inputs, data.rest)],
+            {"samples": len(manifest), "dimensions": 16, "has_rest": True, "encoder_hash": embeddings.encoder_hash},
+            None,
+        ),
         "adapted_model": Case(
             lambda: study.fit(lora),
             {
@@ -256,6 +334,44 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
             lambda data: data.model_dump(),
             {"winner": "a", "select_by": "accuracy", "b_accuracy": leaderboard().rows[1].metrics["accuracy"].value},
             "a has the best accuracy",
+        ),
+        "search_result": Case(
+            search,
+            {"figure": lambda: search(0.75), "own": lambda: search(own=1), "reason": lambda: search(reason="another")},
+            lambda data: data.model_dump(),
+            {"candidate": "a<b>", "complete": 1, "failed": 1, "pruned": 0, "accuracy": 0.5},
+            "a&lt;b&gt;",
+        ),
+        "open_vocabulary_report": Case(
+            open_vocabulary,
+            {"novel": lambda: open_vocabulary(0.5), "name": lambda: open_vocabulary(name="another")},
+            lambda data: data.model_dump(),
+            {"name": "probe", "base": 0.75, "novel": 0.25, "harmonic_mean": 0.375, "word": "lost"},
+            None,
+        ),
+        "made_forms": Case(
+            forms,
+            {
+                "bytes": lambda: forms("others", b"other"),
+                "reason": lambda: forms("third", reason="another"),
+            },
+            lambda data: (data.model_id, data.forms, data.not_made, form_files(data)),
+            {"model_id": "abc", "forms": 1, "not_made": 1},
+            "a&lt;b&gt;",
+        ),
+        "export_report": Case(
+            export_report,
+            {"figure": lambda: export_report(0.8), "verdict": lambda: export_report(accepted=True)},
+            lambda data: data.model_dump(),
+            {"model_id": "abc", "samples": 24, "accepted": []},
+            "0 of 1 forms",
+        ),
+        "latency_report": Case(
+            latency,
+            {"median": lambda: latency(1.6), "reason": lambda: latency(reason="another")},
+            lambda data: data.model_dump(),
+            {"fastest": "torch", "torch_milliseconds": 1.5},
+            "1.50 ms",
         ),
         "zero_shot_report": Case(
             zero_shot,

@@ -110,6 +110,20 @@ def test_every_photograph_is_embedded_in_order(manifest, encoders, batch_size):
         assert embeddings.matrix[row] == pytest.approx(alone[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["clip", "siglip", "vision_text"])
+def test_a_photographs_numbers_are_the_same_whichever_others_there_are(manifest, encoders, kind):
+    """To the last bit: products of matrices of another size are rounded otherwise."""
+    encoder = encoders[kind]
+
+    def embedded(rows: list[int]) -> np.ndarray:
+        part = Manifest(manifest.frame.iloc[rows].reset_index(drop=True), manifest.labels, manifest.root)
+        return embed_manifest(part, encoder.encode_images, "e", encoder.preprocessing, batch_size=32).matrix
+
+    every = embedded(list(range(12)))
+    for rows in ([0], [11], [3, 1, 7], [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]):
+        assert np.array_equal(embedded(rows), every[rows]), rows
+
+
 def test_a_photograph_that_has_gone_is_named(manifest, encoders):
     gone = manifest.frame.assign(uri=[*manifest.frame["uri"][:-1], "gone.jpg"])
     encoder = encoders["clip"]

@@ -44,6 +44,7 @@ class SmallTask:
     """Two clouds of points.
 
     Args:
+        strided: whether a matrix is laid out otherwise than row by row, as convolutions may be.
         fail_at: a step (of this process) whose loss raises, on `fail_on`'s rank.
         pause: seconds a step takes at least.
     """
@@ -55,6 +56,7 @@ class SmallTask:
         samples: int = 21,
         dropout: float = 0.0,
         normed: bool = False,
+        strided: bool = False,
         fail_at: int | None = None,
         fail_on: int = 0,
         pause: float = 0.0,
@@ -67,6 +69,8 @@ class SmallTask:
         )
         self.labels = torch.from_numpy(labels).to(device)
         self.network = Network(dropout, normed).to(device)
+        if strided:
+            self.network.first.weight.data = self.network.first.weight.data.T.contiguous().T
         self.sample_count = samples
         self.losses: list[float] = []
         self._fail_at, self._fail_on, self._pause = fail_at, fail_on, pause

@@ -14,7 +14,7 @@ from clip_har.data.pixel_cache import PixelCache, PixelCacheConfig
 from clip_har.errors import ConfigError, ImageError
 from clip_har.hashing import sha256_file
 from clip_har.models.preprocessing import PreprocessingConfig, Preprocessor
-from clip_har.training.pixels import TrainingPixels
+from clip_har.training.pixels import TrainingPixels, repeated_apart
 from tests.tiny_models import colour_photos
 
 PREPROCESSING = PreprocessingConfig(
@@ -102,6 +102,17 @@ def test_a_sample_that_comes_twice_in_an_epoch_is_seen_differently(manifest: Man
     (_, seen), *_ = pixels.batches(np.array([2, 1, 2, 2]), 0, 4)
     assert len({view.tobytes() for view in seen}) == 4
     np.testing.assert_array_equal(seen[0], views(pixels, [2])[2])
+
+
+def test_a_part_of_an_order_shows_the_views_of_the_whole(manifest: Manifest) -> None:
+    pixels = TrainingPixels(manifest, PREPROCESSING, AugmentationConfig(), 0)
+    apart = repeated_apart(np.array([2, 1, 2, 2]), 6)
+    assert apart.tolist() == [2, 1, 8, 14]
+    whole = [seen for _, batch in pixels.batches(apart, 0, 2) for seen in batch]
+    (positions, rest), *_ = pixels.batches(apart[2:], 0, 2)
+    assert positions.tolist() == [2, 2]
+    np.testing.assert_array_equal(rest, whole[2:])
+    assert not np.array_equal(whole[0], whole[2])
 
 
 def test_forbidden_operations_spare_their_class_alone(manifest: Manifest) -> None:

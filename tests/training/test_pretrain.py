@@ -18,6 +18,7 @@ from clip_har.errors import ConfigError, DataError, ModelError, TrainingError
 from clip_har.hashing import sha256_folder
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.dual_encoder import DualEncoder
+from clip_har.training.contrastive import ContrastiveTask
 from clip_har.training.pretrain import PretrainedBackbone, PretrainingConfig, pretrain
 from clip_har.training.trainer import Trainer, TrainerConfig
 from tests.tiny_models import tiny_clip
@@ -114,6 +115,53 @@ def test_the_same_again_gives_the_same_bytes(pairs, tmp_path):
     assert first.history == again.history
     assert sha256_folder(first.path) == sha256_folder(again.path)
     assert sha256_folder(first.path) != sha256_folder(other.path)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_backbone(pairs, tmp_path):
+    """The batch is the same whatever the number of processes: so is the loss, which meets all of it."""
+    short = SETTINGS["training"] | {"max_steps": 20, "evaluate_every": 1, "optimiser": "adamw"}
+    fewer = pairs.take(list(range(120)))
+    made = [
+        run(fewer, tmp_path / name, training=short | {"distributed": {"mode": name}}, patch_dropout=0.0)
+        for name in ("single", "ddp")
+    ]
+    losses = [[row["loss"] for row in one.history if "loss" in row] for one in made]
+    assert len(losses[0]) == 20
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    assert made[1].history[-1]["accuracy"] == pytest.approx(made[0].history[-1]["accuracy"], abs=0.005)
+    encoders = [DualEncoder.load(ModelConfig(backbone=str(one.path))) for one in made]
+    for name, tensor in encoders[0].model.state_dict().items():
+        torch.testing.assert_close(encoders[1].model.state_dict()[name], tensor, atol=3e-3, rtol=0)
+
+
+def test_it_goes_on_where_it_was_cut_off(pairs, tmp_path, monkeypatch):
+    training = SETTINGS["training"] | {"epochs": 2, "checkpoint": {"every_steps": 2}}
+    fewer = pairs.take(list(range(120)))
+
+    def made(name: str) -> PretrainedBackbone:
+        config = validated(PretrainingConfig, SETTINGS | {"training": training})
+        options = {"compute": ComputeConfig(device="cpu"), "seed": 0, "key": "k", "workspace": tmp_path / name}
+        return pretrain(config, fewer, tmp_path / "made" / name, **options)
+
+    whole = made("whole")
+    loss, steps = ContrastiveTask.loss, []
+
+    def burn(self, batch):
+        steps.append(1)
+        if len(steps) == 6:
+            raise RuntimeError("the disk burnt")
+        return loss(self, batch)
+
+    monkeypatch.setattr(ContrastiveTask, "loss", burn)
+    with pytest.raises(RuntimeError, match="burnt"):
+        made("cut")
+    steps.clear()
+    steps.extend([1] * 10)
+    resumed = made("cut")
+    assert len(steps) == 10 + whole.facts["steps"] - 4, "it went on after the fourth step"
+    assert resumed.history == whole.history
+    assert sha256_folder(resumed.path) == sha256_folder(whole.path)
 
 
 def test_weights_are_stored_in_half_and_load_in_full(learned, pairs, tmp_path):

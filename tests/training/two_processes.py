@@ -66,6 +66,7 @@ def fit(task: TrainingTask, settings: dict, mode: str, workspace: Path | None = 
 EQUAL_TO_SINGLE: dict[str, tuple[dict, dict]] = {
     "adamw": ({}, {}),
     "uneven": ({"samples": 17}, {"accumulate": 2} | PLAIN),
+    "strided": ({"strided": True}, {}),
     "checkpointing": ({}, {"gradient_checkpointing": True}),
     "bf16": ({}, {"precision": "bf16", "epochs": 1}),
 }

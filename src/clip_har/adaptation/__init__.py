@@ -18,6 +18,7 @@ METHODS: Registry[AdaptationMethod] = Registry(
         "zero_shot": "clip_har.adaptation.zero_shot:ZeroShot",
         "linear_probe": "clip_har.adaptation.linear_probe:LinearProbe",
         "lora": "clip_har.adaptation.lora:Lora",
+        "full_fine_tuning": "clip_har.adaptation.full_fine_tuning:FullFineTuning",
         "prompt_search": "clip_har.adaptation.prompt_search:PromptSearch",
         "coop": "clip_har.adaptation.coop:Coop",
         "tip_adapter": "clip_har.adaptation.tip_adapter:TipAdapter",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from clip_har.adaptation.base import AdaptedModel, StoredEncoders
 from clip_har.data.image import ImageLimits
@@ -10,10 +13,11 @@ from clip_har.data.manifest import Manifest
 from clip_har.hashing import sha256_json
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.bundle import BundleInfo, ModelBundle
-from clip_har.models.calibration import Calibration, fit_temperature
+from clip_har.models.calibration import CalibrationConfig, calibrate
 from clip_har.models.dual_encoder import DualEncoder
-from clip_har.models.embeddings import EmbeddingSet, embed_manifest, preprocessing_hash
+from clip_har.models.embeddings import EmbeddingSet, preprocessing_hash
 from clip_har.models.prompts import PromptConfig
+from clip_har.training.embedding_cache import EmbeddingCache
 
 _CALIBRATION_SPLIT = "calibration"
 
@@ -28,6 +32,8 @@ def assemble_bundle(
     compute: ComputeConfig,
     metrics: dict[str, float],
     limits: ImageLimits | None = None,
+    embedding_cache: EmbeddingCache | None = None,
+    calibration: CalibrationConfig | None = None,
 ) -> ModelBundle:
     """Write the bundle of an adapted model.
 
@@ -36,6 +42,8 @@ def assemble_bundle(
         embeddings: of the backbone's image encoder; used where the adapted one is the same.
         model: what the backbone was loaded from.
         metrics: figures on the validation split, for `bundle.json`.
+        embedding_cache: where embeddings of changed encoders are kept.
+        calibration: what the model's answers are to keep to.
     """
     backbone = DualEncoder.load(model, compute.device)
     backbone_hash = f"{backbone.image_encoder_hash()}+{backbone.text_encoder_hash()}"
@@ -43,13 +51,8 @@ def assemble_bundle(
     encoder_hash = encoder.image_encoder_hash()
     held_out = manifest.split(_CALIBRATION_SPLIT)
     if (encoder_hash, preprocessing_hash(encoder.preprocessing)) != embeddings.key:
-        embeddings = embed_manifest(
-            held_out,
-            encoder.encode_images,
-            encoder_hash,
-            encoder.preprocessing,
-            batch_size=compute.batch_size,
-            limits=limits,
+        embeddings = (embedding_cache or EmbeddingCache.none()).embed(
+            held_out, encoder, batch_size=compute.batch_size, limits=limits
         )
     logits = adapted.head.score(embeddings.of(held_out.ids), adapted.class_matrix)
     info = BundleInfo(
@@ -82,13 +85,22 @@ def assemble_bundle(
         head=adapted.head,
         class_matrix=adapted.class_matrix,
         prompts=prompts.model_dump(mode="json") | {"texts": adapted.texts},
-        calibration=Calibration(
-            temperature=fit_temperature(logits, held_out.label_indices),
+        calibration=calibrate(
+            logits,
+            held_out.label_indices,
+            calibration or CalibrationConfig(),
             split=_CALIBRATION_SPLIT,
-            samples=len(held_out),
             data_hash=manifest.content_hash,
+            tuning=(adapted.validation_logits, _labels_of(adapted.validation_ids, manifest)),
         ),
     )
+
+
+def _labels_of(ids: Sequence[str], manifest: Manifest) -> np.ndarray:
+    """int64 [len(ids)]: the labels of samples of the validation split."""
+    validation = manifest.split("validation")
+    labels = dict(zip(validation.ids, validation.label_indices.tolist(), strict=True))
+    return np.array([labels[identity] for identity in ids], dtype=np.int64)
 
 
 def _encoder_of(

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from clip_har.adaptation.projection import PooledFeatures
     from clip_har.models.dual_encoder import DualEncoder
     from clip_har.models.embeddings import EmbeddingSet
+    from clip_har.training.embedding_cache import EmbeddingCache
+
+ENCODERS_UNCHANGED = OpenVocabulary(
+    word="kept", basis="the encoders were not changed: other labels are scored as zero-shot"
+)
 
 
 class MethodConfig(ComponentConfig):
@@ -108,6 +113,12 @@ class AdaptationContext:
             need it make it from the photographs if it is not given.
         limits: what is accepted as an image.
         cache: where decoded pictures are kept.
+        embedding_cache: where embeddings are kept, of changed encoders too.
+        key: hash of the method's config, the data, the seed and the code: what makes a fit the same fit when it is
+            started again; "" for one that cannot go on where it was cut off.
+        workspace: where the checkpoints of fits are kept.
+        stored_encoder: the encoder as it came, in a folder; made by `adapt` where other processes train too.
+        on_validation: called with each new row of a training's history; what it raises ends the fit.
     """
 
     encoder: DualEncoder
@@ -120,6 +131,11 @@ class AdaptationContext:
     pooled: PooledFeatures | None = None
     limits: ImageLimits = field(default_factory=ImageLimits)
     cache: PixelCache | None = None
+    embedding_cache: EmbeddingCache | None = None
+    key: str = ""
+    workspace: Path | None = None
+    stored_encoder: StoredEncoders | None = None
+    on_validation: Callable[[dict[str, float]], None] | None = None
 
     @cached_property
     def train(self) -> Manifest:
@@ -174,6 +190,41 @@ class AdaptedModel(Artifact):
     history: list[dict[str, float]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     augmentation: dict[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        context: AdaptationContext,
+        config: MethodConfig,
+        name: str,
+        *,
+        head: ClassHead,
+        class_matrix: np.ndarray,
+        texts: dict[str, list[str]],
+        embeddings: np.ndarray,
+        trained_parameters: int,
+        open_vocabulary: OpenVocabulary = ENCODERS_UNCHANGED,
+        **rest: Any,
+    ) -> AdaptedModel:
+        """What a method leaves, with its scores of the validation split.
+
+        Args:
+            embeddings: float32 [n, d] of the validation split, by the encoder that is left.
+            rest: further attributes.
+        """
+        return cls(
+            name=name,
+            method=config.method,
+            recipe=config.model_dump(mode="json"),
+            head=head,
+            class_matrix=class_matrix,
+            texts=texts,
+            open_vocabulary=open_vocabulary,
+            validation_ids=tuple(context.validation.ids),
+            validation_logits=head.score(embeddings, class_matrix),
+            trained_parameters=trained_parameters,
+            **rest,
+        )
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -242,16 +293,24 @@ class AdaptedModel(Artifact):
 
 
 class AdaptationMethod(ABC):
-    """Base of all adaptation methods."""
+    """Base of all adaptation methods.
+
+    Attributes:
+        needs_pooled: whether it is fitted on what the image encoder's projection takes.
+    """
 
     Config: ClassVar[type[MethodConfig]]
+    needs_pooled: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig) -> None:
         self.config = config
 
     def adapt(self, context: AdaptationContext, name: str) -> AdaptedModel:
         """`fit` on as many shots as the config allows: what is called from outside."""
-        return self.fit(context.with_shots(self.config.shots), name)
+        from clip_har.adaptation.stored_context import with_stored_encoder
+
+        with with_stored_encoder(context.with_shots(self.config.shots), self.config) as prepared:
+            return self.fit(prepared, name)
 
     @abstractmethod
     def fit(self, context: AdaptationContext, name: str) -> AdaptedModel:

@@ -10,17 +10,22 @@ offsets, so that a factor on its input is a factor on its output, which the norm
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from clip_har.adaptation.base import AdaptationContext, AdaptationMethod, AdaptedModel, MethodConfig
 from clip_har.adaptation.embedding_task import BALANCE_DESCRIPTION, Balance, EmbeddingTask, better
+from clip_har.adaptation.fitting import fit_task
 from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import AdapterHead
+from clip_har.training.config import TrainerConfig
 from clip_har.training.scores import validation_scores
-from clip_har.training.trainer import Trainer, TrainerConfig, TrainingResult
+from clip_har.training.task import TrainingResult
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ClipAdapterConfig(MethodConfig):
@@ -107,36 +112,56 @@ class ClipAdapter(AdaptationMethod):
     def _train(
         self, ratio: float, class_matrix: np.ndarray, context: AdaptationContext, number: int
     ) -> tuple[AdapterHead, TrainingResult]:
-        import torch
-
-        config, device = self.config, context.encoder.device
-        scale, bias = context.encoder.logit_scale, context.encoder.logit_bias
-        width = class_matrix.shape[1]
-        torch.manual_seed(context.seed)
-        down = torch.nn.Linear(width, max(1, width // config.reduction), bias=False)
-        up = torch.nn.Linear(down.out_features, width, bias=False)
-        parameters = [torch.nn.Parameter(layer.weight.detach().to(device)) for layer in (down, up)]
-        text = torch.from_numpy(class_matrix).to(device)
-
-        def logits(images: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
-            narrow, wide = parameters
-            mixed = ratio * (images @ narrow.T).relu() @ wide.T + (1 - ratio) * images
-            return scale * mixed / mixed.norm(dim=-1, keepdim=True) @ text.T + bias
-
-        task = EmbeddingTask(
-            (context.embeddings.of(context.train.ids), context.train.label_indices),
-            (context.embeddings.of(context.validation.ids), context.validation.label_indices),
-            len(context.manifest.labels),
-            logits,
-            parameters,
-            device,
-            balance=config.balance,
-            seed=context.seed,
-        )
-        runs = len(config.ratios)
-        result = Trainer(config.training, device, context.seed).fit(
+        config, encoder, runs = self.config, context.encoder, len(self.config.ratios)
+        task = _build(context, config, ratio, class_matrix)
+        result = fit_task(
+            context,
+            config,
+            config.training,
             task,
-            lambda done, total, note: context.progress(number * total + done, runs * total, f"ratio={ratio:g} {note}"),
+            builder=f"{__name__}:build_task",
+            part=f"ratio {ratio:g}",
+            arguments={"ratio": ratio},
+            progress=lambda done, total, note: context.progress(
+                number * total + done, runs * total, f"ratio={ratio:g} {note}"
+            ),
         )
-        weights = [parameter.detach().cpu().numpy() for parameter in parameters]
-        return AdapterHead(*weights, ratio=ratio, scale=scale, bias=bias), result
+        weights = [parameter.detach().cpu().numpy() for parameter in task.parameters()]
+        return AdapterHead(*weights, ratio=ratio, scale=encoder.logit_scale, bias=encoder.logit_bias), result
+
+
+def build_task(context: AdaptationContext, config: ClipAdapterConfig, *, ratio: float) -> EmbeddingTask:
+    """The adapter as it is drawn at first, to be trained at a ratio."""
+    return _build(context, config, ratio, context.encoder.class_matrix(context.texts(config.prompts)))
+
+
+def _build(
+    context: AdaptationContext, config: ClipAdapterConfig, ratio: float, class_matrix: np.ndarray
+) -> EmbeddingTask:
+    import torch
+
+    device = context.encoder.device
+    scale, bias = context.encoder.logit_scale, context.encoder.logit_bias
+    width = class_matrix.shape[1]
+    torch.manual_seed(context.seed)
+    down = torch.nn.Linear(width, max(1, width // config.reduction), bias=False)
+    up = torch.nn.Linear(down.out_features, width, bias=False)
+    text = torch.from_numpy(class_matrix).to(device)
+
+    def logits(
+        parameters: list[torch.nn.Parameter], images: torch.Tensor, positions: torch.Tensor | None
+    ) -> torch.Tensor:
+        narrow, wide = parameters
+        mixed = ratio * (images @ narrow.T).relu() @ wide.T + (1 - ratio) * images
+        return scale * mixed / mixed.norm(dim=-1, keepdim=True) @ text.T + bias
+
+    return EmbeddingTask(
+        (context.embeddings.of(context.train.ids), context.train.label_indices),
+        (context.embeddings.of(context.validation.ids), context.validation.label_indices),
+        len(context.manifest.labels),
+        [torch.nn.Parameter(layer.weight.detach().to(device)) for layer in (down, up)],
+        logits,
+        device,
+        balance=config.balance,
+        seed=context.seed,
+    )

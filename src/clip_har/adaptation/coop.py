@@ -19,10 +19,11 @@ from pydantic import Field
 
 from clip_har.adaptation.base import AdaptationContext, AdaptationMethod, AdaptedModel, MethodConfig
 from clip_har.adaptation.embedding_task import BALANCE_DESCRIPTION, Balance, EmbeddingTask
+from clip_har.adaptation.fitting import fit_task
 from clip_har.errors import ModelError
 from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import TextHead
-from clip_har.training.trainer import Trainer, TrainerConfig
+from clip_har.training.config import TrainerConfig
 
 if TYPE_CHECKING:
     import torch
@@ -90,31 +91,13 @@ class Coop(AdaptationMethod):
         import torch
 
         config, encoder = self.config, context.encoder
-        labels = context.manifest.labels
-        torch.manual_seed(context.seed)
-        start = self._start(encoder, len(labels))
-        prompts = LearnedPrompts(encoder, [context.prompts.names(label)[0] for label in labels], start)
-        scale, bias = encoder.logit_scale, encoder.logit_bias
-
-        def logits(images: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
-            return scale * images @ prompts.class_features().T + bias
-
+        task, prompts = _build(context, config)
         images = context.embeddings.of(context.validation.ids)
-        task = EmbeddingTask(
-            (context.embeddings.of(context.train.ids), context.train.label_indices),
-            (images, context.validation.label_indices),
-            len(labels),
-            logits,
-            [prompts.vectors],
-            encoder.device,
-            balance=config.balance,
-            seed=context.seed,
-        )
         with frozen(encoder):
-            result = Trainer(config.training, encoder.device, context.seed).fit(task, context.progress)
+            result = fit_task(context, config, config.training, task, builder=f"{__name__}:build_task")
             with torch.inference_mode():
                 class_matrix = prompts.class_features().float().cpu().numpy()
-        head = TextHead(scale, bias)
+        head = TextHead(encoder.logit_scale, encoder.logit_bias)
         remarks = []
         if result.best_step == 0:
             remarks.append("No step improved on the start: the vectors are as they were.")
@@ -125,7 +108,10 @@ class Coop(AdaptationMethod):
             recipe=config.model_dump(mode="json"),
             head=head,
             class_matrix=class_matrix,
-            texts={label: [f"<{count} learned vectors> {context.prompts.names(label)[0]}."] for label in labels},
+            texts={
+                label: [f"<{count} learned vectors> {context.prompts.names(label)[0]}."]
+                for label in context.manifest.labels
+            },
             open_vocabulary=OpenVocabulary(
                 word="kept", basis="the encoders were not changed: other labels are scored as zero-shot"
             ),
@@ -136,18 +122,51 @@ class Coop(AdaptationMethod):
             remarks=remarks,
         )
 
-    def _start(self, encoder: DualEncoder, classes: int) -> torch.Tensor:
-        """float32 [m, k], or [c, m, k] for class-specific vectors."""
-        import torch
 
-        table = word_embeddings(encoder).weight.detach().float()
-        if self.config.words is None:
-            start = 0.02 * torch.randn(self.config.length, table.shape[1])
-        else:
-            numbers = encoder.tokenizer(self.config.words, add_special_tokens=False)["input_ids"]
-            start = table[torch.as_tensor(numbers, device=table.device)].cpu()
-        start = start.to(encoder.device)
-        return start.repeat(classes, 1, 1) if self.config.context == "class_specific" else start
+def build_task(context: AdaptationContext, config: CoopConfig) -> EmbeddingTask:
+    """The vectors as they begin, and the loss that they are trained with."""
+    return _build(context, config)[0]
+
+
+def _build(context: AdaptationContext, config: CoopConfig) -> tuple[EmbeddingTask, LearnedPrompts]:
+    import torch
+
+    encoder, labels = context.encoder, context.manifest.labels
+    torch.manual_seed(context.seed)
+    names = [context.prompts.names(label)[0] for label in labels]
+    prompts = LearnedPrompts(encoder, names, starting_vectors(config, encoder, len(labels)))
+    scale, bias = encoder.logit_scale, encoder.logit_bias
+
+    def logits(
+        parameters: list[torch.nn.Parameter], images: torch.Tensor, positions: torch.Tensor | None
+    ) -> torch.Tensor:
+        return scale * images @ prompts.class_features(parameters[0]).T + bias
+
+    task = EmbeddingTask(
+        (context.embeddings.of(context.train.ids), context.train.label_indices),
+        (context.embeddings.of(context.validation.ids), context.validation.label_indices),
+        len(labels),
+        [prompts.vectors],
+        logits,
+        encoder.device,
+        balance=config.balance,
+        seed=context.seed,
+    )
+    return task, prompts
+
+
+def starting_vectors(config: CoopConfig, encoder: DualEncoder, classes: int) -> torch.Tensor:
+    """float32 [m, k], or [c, m, k] for class-specific vectors."""
+    import torch
+
+    table = word_embeddings(encoder).weight.detach().float()
+    if config.words is None:
+        start = 0.02 * torch.randn(config.length, table.shape[1])
+    else:
+        numbers = encoder.tokenizer(config.words, add_special_tokens=False)["input_ids"]
+        start = table[torch.as_tensor(numbers, device=table.device)].cpu()
+    start = start.to(encoder.device)
+    return start.repeat(classes, 1, 1) if config.context == "class_specific" else start
 
 
 class LearnedPrompts:
@@ -201,13 +220,14 @@ class LearnedPrompts:
                 f"of {self._encoder.backbone!r} takes {available}. Lower `length`."
             )
 
-    def class_features(self) -> torch.Tensor:
-        """[c, d], L2-normalised; carries gradients for the vectors."""
+    def class_features(self, vectors: torch.Tensor | None = None) -> torch.Tensor:
+        """[c, d], L2-normalised; carries gradients for the vectors: its own, or those given."""
+        vectors = self.vectors if vectors is None else vectors
         places = slice(self._first, self._first + self.vectors.shape[-2])
 
         def put_in(module: torch.nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
             changed = output.clone()
-            changed[:, places] = self.vectors.to(output.dtype)
+            changed[:, places] = vectors.to(output.dtype)
             return changed
 
         hook = self._layer.register_forward_hook(put_in)

@@ -27,12 +27,13 @@ class EmbeddingTask:
         inputs: float32 [n, k] of the train split, with labels int64 [n].
         validation: the same for the validation split.
         number_of_classes: c.
-        logits: `logits(inputs [b, k], positions [b] or None) -> [b, c]`, with gradients for `parameters`; positions in
-            the train split are given while training.
         parameters: what is fitted, on `device`.
+        logits: `logits(parameters, inputs [b, k], positions [b] or None) -> [b, c]`, with gradients for the parameters
+            that it is given (where they are shared out, those are not the ones above); positions in the train split are
+            given while training.
         balance: see `Balance`.
         seed: of balanced sampling.
-        penalty: a scalar added to each batch's loss.
+        penalty: `penalty(parameters)`, a scalar added to each batch's loss.
     """
 
     def __init__(
@@ -40,27 +41,32 @@ class EmbeddingTask:
         inputs: tuple[np.ndarray, np.ndarray],
         validation: tuple[np.ndarray, np.ndarray],
         number_of_classes: int,
-        logits: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor],
         parameters: list[torch.nn.Parameter],
+        logits: Callable[[list[torch.nn.Parameter], torch.Tensor, torch.Tensor | None], torch.Tensor],
         device: torch.device,
         *,
         balance: Balance = "none",
         seed: int = 0,
-        penalty: Callable[[], torch.Tensor] | None = None,
+        penalty: Callable[[list[torch.nn.Parameter]], torch.Tensor] | None = None,
     ) -> None:
         import torch
 
         self.sample_count = len(inputs[0])
         self._inputs, self._labels = (torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in inputs)
+        self._class_of = inputs[1]
         self._validation = torch.from_numpy(np.ascontiguousarray(validation[0])).to(device)
         self._validation_labels = validation[1]
-        self._logits, self._parameters, self._penalty = logits, parameters, penalty
-        self._weights = balanced_weights(inputs[1], number_of_classes)
+        self._held = torch.nn.ParameterList(parameters)
+        self._logits, self._penalty = logits, penalty
         self._balance, self._seed = balance, seed
-        self._loss_weights = torch.from_numpy(self._weights.astype(np.float32)).to(device)
+        weights = balanced_weights(inputs[1], number_of_classes).astype(np.float32)
+        self._loss_weights = torch.from_numpy(weights).to(device)
+
+    def module(self) -> torch.nn.Module:
+        return self._held
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        return self._parameters
+        return list(self._held)
 
     def train_mode(self, training: bool) -> None:
         """Nothing has a mode of its own."""
@@ -69,8 +75,7 @@ class EmbeddingTask:
         """int [n]: the positions that an epoch goes through; with balanced sampling some more than once."""
         if self._balance != "sampling":
             return shuffled
-        shares = self._weights / self._weights.sum()
-        return np.random.default_rng([self._seed, epoch, 1]).choice(len(shuffled), size=len(shuffled), p=shares)
+        return balanced_order(self._class_of, self._seed, epoch)
 
     def batches(self, order: np.ndarray, epoch: int, batch_size: int) -> Iterator[torch.Tensor]:
         import torch
@@ -81,15 +86,35 @@ class EmbeddingTask:
     def loss(self, batch: torch.Tensor) -> torch.Tensor:
         from torch.nn.functional import cross_entropy
 
-        losses = cross_entropy(self._logits(self._inputs[batch], batch).float(), self._labels[batch], reduction="none")
+        parameters = self.parameters()
+        logits = self._logits(parameters, self._inputs[batch], batch).float()
+        losses = cross_entropy(logits, self._labels[batch], reduction="none")
         if self._balance == "loss":
             losses = losses * self._loss_weights[batch]
         loss = losses.mean()
-        return loss if self._penalty is None else loss + self._penalty()
+        return loss if self._penalty is None else loss + self._penalty(parameters)
 
     def validate(self) -> dict[str, float]:
-        logits = self._logits(self._validation, None).detach().float().cpu().numpy()
+        """On every process the whole split: a product of matrices takes less time than sharing it out."""
+        logits = self._logits(self.parameters(), self._validation, None).detach().float().cpu().numpy()
         return validation_scores(logits, self._validation_labels)
+
+
+def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """int [n], positions with every class equally often, and within a class every sample; both to one.
+
+    Args:
+        labels: int [n].
+    """
+    generator = np.random.default_rng([seed, epoch, 1])
+    present = generator.permutation(np.unique(labels))
+    drawn = []
+    for number, label in enumerate(present):
+        wanted = len(labels) // len(present) + (number < len(labels) % len(present))
+        members = np.flatnonzero(labels == label)
+        rounds = [generator.permutation(members) for _ in range(-(-wanted // len(members)))]
+        drawn.append(np.concatenate(rounds)[:wanted] if rounds else members[:0])
+    return generator.permutation(np.concatenate(drawn))
 
 
 def balanced_weights(labels: np.ndarray, number_of_classes: int) -> np.ndarray:

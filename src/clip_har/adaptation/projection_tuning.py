@@ -8,6 +8,7 @@ of 300; cached features have the plain view only. The text encoder stays as it i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,13 +16,15 @@ from pydantic import Field
 
 from clip_har.adaptation.base import AdaptationContext, AdaptationMethod, AdaptedModel, MethodConfig
 from clip_har.adaptation.embedding_task import BALANCE_DESCRIPTION, Balance, EmbeddingTask, better
+from clip_har.adaptation.fitting import fit_task
 from clip_har.adaptation.projection import PooledFeatures, embed_pooled, find_projection
 from clip_har.adaptation.wise_ft import WiseFtConfig, choose_alpha
 from clip_har.data.manifest import Manifest
 from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import TextHead
+from clip_har.training.config import TrainerConfig
 from clip_har.training.scores import validation_scores
-from clip_har.training.trainer import Trainer, TrainerConfig, TrainingResult
+from clip_har.training.task import TrainingResult
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +88,7 @@ class ProjectionTuning(AdaptationMethod):
     """Tunes one matrix of the image encoder."""
 
     Config = ProjectionTuningConfig
+    needs_pooled = True
     config: ProjectionTuningConfig
 
     def fit(self, context: AdaptationContext, name: str) -> AdaptedModel:
@@ -92,10 +96,11 @@ class ProjectionTuning(AdaptationMethod):
 
         encoder = context.encoder
         layer = encoder.model.get_submodule(find_projection(encoder))
-        pooled = context.pooled or _embed(context)
+        if context.pooled is None:
+            context = replace(context, pooled=_embed(context))
         texts = context.texts(self.config.prompts)
         class_matrix = encoder.class_matrix(texts)
-        problem = _Problem(context, pooled, layer, class_matrix)
+        problem = _Problem(context, layer, class_matrix)
         best: tuple[dict[str, float], torch.Tensor, float] | None = None
         history: list[dict[str, float]] = []
         for number, penalty in enumerate(self.config.penalties):
@@ -149,40 +154,40 @@ class ProjectionTuning(AdaptationMethod):
         self, problem: _Problem, strength: float, context: AdaptationContext, number: int
     ) -> tuple[torch.Tensor, TrainingResult]:
         """The tuned weight float32 [d, k]."""
-        import torch
-
-        config, device = self.config, context.encoder.device
-        weight = torch.nn.Parameter(problem.original.clone())
-        task = EmbeddingTask(
-            (problem.train, problem.labels),
-            (problem.validation, context.validation.label_indices),
-            len(context.manifest.labels),
-            lambda inputs, positions: problem.logits(inputs, weight),
-            [weight],
-            device,
-            balance=config.balance,
-            seed=context.seed,
-            penalty=lambda: strength * (weight - problem.original).square().sum(),
-        )
-        runs = len(config.penalties)
-        result = Trainer(config.training, device, context.seed).fit(
+        config, runs = self.config, len(self.config.penalties)
+        task = problem.task(config, strength)
+        result = fit_task(
+            context,
+            config,
+            config.training,
             task,
-            lambda done, total, note: context.progress(
+            builder=f"{__name__}:build_task",
+            part=f"penalty {strength:g}",
+            arguments={"strength": strength},
+            progress=lambda done, total, note: context.progress(
                 number * total + done, runs * total, f"penalty={strength:g} {note}"
             ),
         )
-        return weight.detach(), result
+        return task.parameters()[0].detach(), result
+
+
+def build_task(context: AdaptationContext, config: ProjectionTuningConfig, *, strength: float) -> EmbeddingTask:
+    """The projection as it is, to be trained with a penalty; the context has pooled features."""
+    encoder = context.encoder
+    layer = encoder.model.get_submodule(find_projection(encoder))
+    class_matrix = encoder.class_matrix(context.texts(config.prompts))
+    return _Problem(context, layer, class_matrix).task(config, strength)
 
 
 class _Problem:
     """Logits and figures for any weight of the projection; x and rest lie side by side in one array."""
 
-    def __init__(
-        self, context: AdaptationContext, pooled: PooledFeatures, layer: torch.nn.Linear, class_matrix: np.ndarray
-    ) -> None:
+    def __init__(self, context: AdaptationContext, layer: torch.nn.Linear, class_matrix: np.ndarray) -> None:
         import torch
 
-        encoder = context.encoder
+        encoder, pooled = context.encoder, context.pooled
+        assert pooled is not None
+        self._classes, self._seed = len(context.manifest.labels), context.seed
         self.original = layer.weight.detach().float().clone()
         self._bias = None if layer.bias is None else layer.bias.detach().float()
         self._scale, self._offset = encoder.logit_scale, encoder.logit_bias
@@ -190,6 +195,22 @@ class _Problem:
         self._text = torch.from_numpy(class_matrix).to(encoder.device)
         self.train, self.validation = (_side_by_side(pooled, part) for part in (context.train, context.validation))
         self.labels, self._truth = context.train.label_indices, context.validation.label_indices
+
+    def task(self, config: ProjectionTuningConfig, strength: float) -> EmbeddingTask:
+        """The training of a weight that begins as the original."""
+        import torch
+
+        return EmbeddingTask(
+            (self.train, self.labels),
+            (self.validation, self._truth),
+            self._classes,
+            [torch.nn.Parameter(self.original.clone())],
+            lambda parameters, inputs, positions: self.logits(inputs, parameters[0]),
+            self.original.device,
+            balance=config.balance,
+            seed=self._seed,
+            penalty=lambda parameters: strength * (parameters[0] - self.original).square().sum(),
+        )
 
     def embeddings(self, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """[n, d], L2-normalised."""
@@ -234,5 +255,6 @@ def _embed(context: AdaptationContext) -> PooledFeatures:
         batch_size=context.compute.batch_size,
         limits=context.limits,
         cache=context.cache,
+        embedding_cache=context.embedding_cache,
         progress=lambda done, total: context.progress(done, total, "features before the projection"),
     )

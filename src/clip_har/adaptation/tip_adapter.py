@@ -18,11 +18,12 @@ from pydantic import Field, model_validator
 
 from clip_har.adaptation.base import AdaptationContext, AdaptationMethod, AdaptedModel, MethodConfig
 from clip_har.adaptation.embedding_task import BALANCE_DESCRIPTION, Balance, EmbeddingTask, better
+from clip_har.adaptation.fitting import fit_task
 from clip_har.component import ComponentConfig
 from clip_har.models.bundle import OpenVocabulary
 from clip_har.models.head import CacheHead
+from clip_har.training.config import TrainerConfig
 from clip_har.training.scores import validation_scores
-from clip_har.training.trainer import Trainer, TrainerConfig, TrainingResult
 
 _PUBLISHED_SCALE = 100.0  # CLIP's, by which the paper multiplies cosines
 
@@ -149,7 +150,12 @@ class TipAdapterF(AdaptationMethod):
         start, searched = search(_cache_of(context), class_matrix, context, config.alphas, config.betas)
         if config.start == "one":
             start = replace(start, alpha=context.encoder.logit_scale / _PUBLISHED_SCALE, beta=1.0)
-        keys, result = self._fit_keys(start, class_matrix, context)
+        task = _build(context, config, start, class_matrix)
+        at = {"alpha": start.alpha, "beta": start.beta}
+        result = fit_task(
+            context, config, config.training, task, builder=f"{__name__}:build_task", part="keys", arguments=at
+        )
+        keys = task.parameters()[0].detach().cpu().numpy()
         head, found = search(replace(start, keys=keys), class_matrix, context, config.alphas, config.betas)
         remarks = []
         if result.best_step == 0:
@@ -157,36 +163,42 @@ class TipAdapterF(AdaptationMethod):
         history = searched + result.history + found
         return _adapted(config, context, name, head, class_matrix, texts, history, keys.size, remarks)
 
-    def _fit_keys(
-        self, start: CacheHead, class_matrix: np.ndarray, context: AdaptationContext
-    ) -> tuple[np.ndarray, TrainingResult]:
-        """Fitted keys float32 [m, d]."""
-        import torch
 
-        config, device = self.config, context.encoder.device
-        keys = torch.nn.Parameter(torch.from_numpy(start.keys.copy()).to(device))
-        values = torch.from_numpy(start.values).to(device)
-        text = torch.from_numpy(class_matrix).to(device)
+def build_task(context: AdaptationContext, config: TipAdapterFConfig, *, alpha: float, beta: float) -> EmbeddingTask:
+    """The keys as they begin, with the weight and the sharpness that they are fitted at."""
+    class_matrix = context.encoder.class_matrix(context.texts(config.prompts))
+    return _build(context, config, replace(_cache_of(context), alpha=alpha, beta=beta), class_matrix)
 
-        def logits(images: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
-            affinities = images @ keys.T
-            if positions is not None and config.leave_own_out:
-                affinities = affinities.scatter(1, positions[:, None], -torch.inf)
-            cached = torch.exp(start.beta * (affinities - 1)) @ values
-            return start.scale * images @ text.T + start.bias + start.alpha * cached
 
-        task = EmbeddingTask(
-            (context.embeddings.of(context.train.ids), context.train.label_indices),
-            (context.embeddings.of(context.validation.ids), context.validation.label_indices),
-            len(context.manifest.labels),
-            logits,
-            [keys],
-            device,
-            balance=config.balance,
-            seed=context.seed,
-        )
-        result = Trainer(config.training, device, context.seed).fit(task, context.progress)
-        return keys.detach().cpu().numpy(), result
+def _build(
+    context: AdaptationContext, config: TipAdapterFConfig, start: CacheHead, class_matrix: np.ndarray
+) -> EmbeddingTask:
+    import torch
+
+    device = context.encoder.device
+    keys = torch.nn.Parameter(torch.from_numpy(start.keys.copy()).to(device))
+    values = torch.from_numpy(start.values).to(device)
+    text = torch.from_numpy(class_matrix).to(device)
+
+    def logits(
+        parameters: list[torch.nn.Parameter], images: torch.Tensor, positions: torch.Tensor | None
+    ) -> torch.Tensor:
+        affinities = images @ parameters[0].T
+        if positions is not None and config.leave_own_out:
+            affinities = affinities.scatter(1, positions[:, None], -torch.inf)
+        cached = torch.exp(start.beta * (affinities - 1)) @ values
+        return start.scale * images @ text.T + start.bias + start.alpha * cached
+
+    return EmbeddingTask(
+        (context.embeddings.of(context.train.ids), context.train.label_indices),
+        (context.embeddings.of(context.validation.ids), context.validation.label_indices),
+        len(context.manifest.labels),
+        [keys],
+        logits,
+        device,
+        balance=config.balance,
+        seed=context.seed,
+    )
 
 
 def _cache_of(context: AdaptationContext) -> CacheHead:

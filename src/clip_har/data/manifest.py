@@ -63,6 +63,20 @@ class Manifest(Artifact):
         rows = self.frame.sort_values("id")[columns]
         return sha256_json({"labels": self.labels, "rows": rows.to_numpy().tolist()})
 
+    def in_the_order_of(self, labels: tuple[str, ...]) -> Manifest:
+        """The same data with a model's classes.
+
+        Raises:
+            DataError: if they have classes that are not among them.
+        """
+        strangers = sorted(set(self.labels) - set(labels))
+        if strangers:
+            raise DataError(
+                f"The data have classes that the model does not know: {', '.join(strangers)}. "
+                f"{did_you_mean(strangers[0], labels)} Leave them out with data.labels."
+            )
+        return replace(self, labels=labels)
+
     def split(self, name: str) -> Manifest:
         """The samples of one split, in the Manifest's order.
 

@@ -10,7 +10,6 @@ it. Every picture's checksum is compared when it is read: a damaged shard is dro
 
 from __future__ import annotations
 
-import shutil
 import threading
 import uuid
 import warnings
@@ -25,7 +24,7 @@ import numpy as np
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
-from clip_har.data import image
+from clip_har.data.cache_folders import bytes_of, decoded_by, in_use, make_room
 from clip_har.data.image import ImageLimits, read_image_bytes
 from clip_har.data.pixel_shards import (
     INDEX_SUFFIX,
@@ -36,7 +35,7 @@ from clip_har.data.pixel_shards import (
     index_of,
     remove_shard,
 )
-from clip_har.hashing import sha256_bytes, sha256_file, sha256_json
+from clip_har.hashing import sha256_bytes, sha256_json
 from clip_har.storage import write_json
 
 _FORMAT = 1
@@ -86,21 +85,12 @@ class PixelCache:
             made: all that a picture's pixels depend on, its file apart, as JSON.
             code: modules that make them, beside the decoder: pictures that other code made are others.
         """
-        from PIL import __version__, features
-
-        about = {
-            "format": _FORMAT,
-            "made": dict(made),
-            "code": {module.__name__: sha256_file(str(module.__file__)) for module in (image, *code)},
-            "pillow": __version__,
-            "jpeg": features.version("jpg"),
-            "webp": features.version("webp"),
-        }
+        about = {"format": _FORMAT, "made": dict(made), **decoded_by(code)}
         folder = self.folder / sha256_json(about)[:16]
         pictures = CachedPictures(folder, self)
         used: IO[bytes] | None = None
         try:
-            used = _in_use(folder)
+            used = in_use(folder)
             if not (folder / "about.json").is_file():
                 write_json(folder / "about.json", about)
             pictures.refresh()
@@ -115,7 +105,7 @@ class PixelCache:
 
     def bytes(self) -> int:
         """Bytes of everything in it."""
-        return sum(_size(file) for file in self.folder.glob("*/*"))
+        return bytes_of(self.folder)
 
     def room(self, wanted: int, keep: Path) -> int:
         """Bytes that more pictures may take, after dropping folders until `wanted` are free or none can be dropped.
@@ -123,14 +113,7 @@ class PixelCache:
         Args:
             keep: the folder that they are for. Folders in use stay too; the least recently used go first.
         """
-        for leftover in self.folder.glob(".*.dropped"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        others = [used.parent for used in self.folder.glob("*/used") if used.parent != keep]
-        for folder in sorted(others, key=lambda folder: _modified(folder / "used")):
-            if self.max_bytes - self.bytes() >= wanted:
-                break
-            _drop_unused(folder)
-        return self.max_bytes - self.bytes()
+        return make_room(self.folder, wanted, self.max_bytes, (keep,))
 
 
 @dataclass(frozen=True)
@@ -318,52 +301,3 @@ class CachedPictures:
                 if self._writing is not None:
                     self._writing.close()
                     self._writing = None
-
-
-def _in_use(folder: Path) -> IO[bytes]:
-    """A shared lock on a folder, made if it is not there: nobody drops it meanwhile."""
-    import fcntl
-    import os
-
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = open(folder / "used", "ab")  # noqa: SIM115 - the caller closes it
-        except FileNotFoundError:  # dropped since
-            continue
-        fcntl.flock(file, fcntl.LOCK_SH)
-        try:
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / "used")):
-                os.utime(folder / "used")
-                return file
-        except FileNotFoundError:
-            pass
-        file.close()
-
-
-def _drop_unused(folder: Path) -> None:
-    """Remove a folder unless someone uses it."""
-    import fcntl
-
-    try:
-        with open(folder / "used", "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.dropped")
-            folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
-    except (BlockingIOError, FileNotFoundError):
-        return
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _modified(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

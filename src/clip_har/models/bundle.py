@@ -50,9 +50,17 @@ class OpenVocabulary(ComponentConfig):
     novel_accuracy: float | None = Field(None, description="Accuracy on classes held out of adaptation, if measured.")
     harmonic_mean: float | None = Field(None, description="Harmonic mean of the two, if measured.")
     novel_classes: tuple[str, ...] = Field((), description="The classes that were held out for the measurement.")
+    split: str | None = Field(None, description="Split that was measured, if one was.")
+    base_samples: int | None = Field(None, description="Its photographs of the other classes.")
+    novel_samples: int | None = Field(None, description="Its photographs of the classes held out.")
     zero_shot_base_accuracy: float | None = Field(None, description="Zero-shot's, on the same photographs.")
     zero_shot_novel_accuracy: float | None = Field(None, description="Zero-shot's, on the same photographs.")
     zero_shot_harmonic_mean: float | None = Field(None, description="Zero-shot's, on the same photographs.")
+
+    @property
+    def measured(self) -> bool:
+        """Whether the word rests on figures."""
+        return self.harmonic_mean is not None
 
 
 class BundleInfo(ComponentConfig):

@@ -16,6 +16,8 @@ from clip_har.hashing import sha256_arrays, sha256_json
 from clip_har.memory import keep_freed_memory
 from clip_har.models.backbone import ModelConfig, check_backbone, location
 from clip_har.models.preprocessing import PreprocessingConfig
+from clip_har.models.prompts import class_matrix
+from clip_har.models.tokens import SIGLIP_LENGTH
 from clip_har.storage import write_json
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _TEXT_BATCH = 256
 _ORIGIN = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
-_SIGLIP_LENGTH = 64  # the length that SigLIP was trained with, and that transformers' own pipeline pads to
 
 
 def resolve_device(device: str) -> torch.device:
@@ -162,7 +163,7 @@ class DualEncoder:
         """Texts → what the text encoder takes, on the model's device. The tokenizer decides which inputs there are."""
         options: dict[str, Any] = {"padding": True, "truncation": True, "max_length": self._longest_text()}
         if "siglip" in self.model_type:
-            options |= {"padding": "max_length", "max_length": _SIGLIP_LENGTH}
+            options |= {"padding": "max_length", "max_length": SIGLIP_LENGTH}
         tokens = self.tokenizer(list(texts), return_tensors="pt", **options)
         takes_all = any(argument.kind is argument.VAR_KEYWORD for argument in self._text_arguments.values())
         return {
@@ -187,10 +188,12 @@ class DualEncoder:
     def encode_images(self, pixel_values: np.ndarray) -> np.ndarray:
         """float32 [n, 3, h, w] → float32 [n, d], L2-normalised."""
         with torch.inference_mode():
-            tensor = torch.from_numpy(pixel_values).to(self.device, self.dtype)
-            if self._is_convolutional():
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
-            return self.image_features(tensor).float().cpu().numpy()
+            return self.image_features(self.image_tensor(pixel_values)).float().cpu().numpy()
+
+    def image_tensor(self, pixel_values: np.ndarray) -> torch.Tensor:
+        """float32 [n, 3, h, w] → the same in the type, place and memory layout of the weights."""
+        tensor = torch.from_numpy(pixel_values).to(self.device, self.dtype)
+        return tensor.contiguous(memory_format=torch.channels_last) if self._is_convolutional() else tensor
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """n texts → float32 [n, d], L2-normalised."""
@@ -203,11 +206,7 @@ class DualEncoder:
 
     def class_matrix(self, texts: Mapping[str, Sequence[str]]) -> np.ndarray:
         """Texts of each class → float32 [c, d]: mean of a class's text embeddings, L2-normalised again."""
-        flat = [text for of_class in texts.values() for text in of_class]
-        distinct = list(dict.fromkeys(flat))
-        embeddings = dict(zip(distinct, self.encode_texts(distinct), strict=True))
-        rows = np.stack([np.mean([embeddings[text] for text in of_class], axis=0) for of_class in texts.values()])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return class_matrix(texts, self.encode_texts)
 
     def image_encoder_hash(self) -> str:
         """sha256 of everything that an image's embedding depends on, preprocessing apart."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,9 +123,47 @@ def embed_manifest(
     Raises:
         DataError: if a file can no longer be read; it was when the Manifest was made.
     """
+    parts: list[np.ndarray] = []
+    samples = list(zip(manifest.ids, manifest.paths, strict=True))
+    for (part,) in encoded_batches(
+        samples,
+        lambda pixel_values: (encode(pixel_values),),
+        preprocessing,
+        batch_size=batch_size,
+        limits=limits,
+        cache=cache,
+    ):
+        parts.append(part)
+        if progress:
+            progress(sum(map(len, parts)), len(manifest))
+    return EmbeddingSet(tuple(manifest.ids), np.concatenate(parts), encoder_hash, preprocessing_hash(preprocessing))
+
+
+def encoded_batches(
+    samples: Sequence[tuple[str, Path]],
+    encode: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+    preprocessing: PreprocessingConfig,
+    *,
+    batch_size: int = 32,
+    limits: ImageLimits | None = None,
+    cache: PixelCache | None = None,
+    of: int | None = None,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """What an encoder makes of photographs, a batch at a time and in order; decoding overlaps with encoding.
+
+    All batches are equally large (the last one is filled up, and cut again): matrix products of another size are rounded
+    otherwise. So the numbers of a photograph are the same to the last bit, whichever others it is encoded with.
+
+    Args:
+        samples: (id, file) of each.
+        encode: pixel_values float32 [n, 3, h, w] → arrays with n rows.
+        of: size of the data set that they belong to, by which the cache decides whether it serves; theirs if not given.
+
+    Raises:
+        DataError: if a file can no longer be read; it was when the Manifest was made.
+    """
     preprocessor = Preprocessor(preprocessing)
-    parts = []
-    with input_pixels(preprocessing, len(manifest), cache, limits) as pixels_of:
+    with input_pixels(preprocessing, len(samples) if of is None else of, cache, limits) as pixels_of:
 
         def load(sample: tuple[str, Path]) -> np.ndarray:
             try:
@@ -135,9 +173,6 @@ def embed_manifest(
                     f"{sample[1]} was accepted by validation, but cannot be read any more: {error}"
                 ) from error
 
-        samples = zip(manifest.ids, manifest.paths, strict=True)
         for batch in batched(map_ahead(load, samples, ahead=2 * batch_size), batch_size):
-            parts.append(encode(np.stack(batch)))
-            if progress:
-                progress(sum(map(len, parts)), len(manifest))
-    return EmbeddingSet(tuple(manifest.ids), np.concatenate(parts), encoder_hash, preprocessing_hash(preprocessing))
+            filled = [*batch, *[batch[-1]] * (batch_size - len(batch))]
+            yield tuple(array[: len(batch)] for array in encode(np.stack(filled)))

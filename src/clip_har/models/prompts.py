@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from clip_har.component import ComponentConfig
@@ -28,6 +30,18 @@ def check_template(template: str) -> str:
     if template.count(_PLACE) != 1 or re.sub(re.escape(_PLACE), "", template).count("{"):
         raise ValueError(f"the template {template!r} needs the place for the action, {{}}, exactly once")
     return template
+
+
+def class_matrix(texts: Mapping[str, Sequence[str]], encode_texts: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+    """Texts of each class → float32 [c, d]: mean of a class's text embeddings, L2-normalised again.
+
+    Args:
+        encode_texts: n texts → float32 [n, d], L2-normalised; asked for each distinct text once.
+    """
+    distinct = list(dict.fromkeys(text for of_class in texts.values() for text in of_class))
+    embeddings = dict(zip(distinct, encode_texts(distinct), strict=True))
+    rows = np.stack([np.mean([embeddings[text] for text in of_class], axis=0) for of_class in texts.values()])
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 class PromptConfig(ComponentConfig):

@@ -48,7 +48,13 @@ def changed_blocks(task: TrainingTask, *, checkpointing: bool, compiled: bool, d
     if not (checkpointing or compiled):
         yield
         return
-    blocks = blocks_of(module_of(task, "training.gradient_checkpointing" if checkpointing else "training.compile"))
+    option = "training.gradient_checkpointing" if checkpointing else "training.compile"
+    blocks = blocks_of(module_of(task, option))
+    if not blocks:
+        raise TrainingError(
+            f"{option} works on transformer blocks, and what this method trains has none (it fits matrices on cached "
+            "embeddings). Leave it out."
+        )
     if compiled and (problem := compile_problem(device)):
         warnings.warn(
             f"training.compile: torch.compile does not work here; going on without it. {problem}", stacklevel=3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -28,9 +29,31 @@ class DistributedConfig(ComponentConfig):
         "fsdp: parameters, gradients and optimiser state are shared out too (FSDP2).",
     )
     processes: int | None = Field(
-        None, ge=1, description="Processes on this machine; if not given, one a GPU, or two without GPUs."
+        None, ge=1, description="Processes on each machine; if not given, one a GPU, or two without GPUs."
+    )
+    machines: int = Field(
+        1, ge=1, description="Machines: this one, and others on which torchrun is started by hand (docs/training.md)."
+    )
+    endpoint: str | None = Field(
+        None, description="HOST:PORT of this machine, by which the others find it; needed for several machines."
+    )
+    folder: str | None = Field(
+        None,
+        description="Folder, the same on all machines, that says what to do; a temporary one if not given (one machine).",
     )
     timeout: float = Field(600, gt=0, description="Seconds after which a process that waits for another gives up.")
+
+    @model_validator(mode="after")
+    def _machines_find_each_other(self) -> DistributedConfig:
+        if self.machines > 1:
+            if self.mode == "single":
+                raise ValueError(f"{self.machines} machines need mode ddp or fsdp")
+            missing = [name for name in ("endpoint", "folder") if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"{self.machines} machines need {' and '.join(missing)} too")
+        if self.endpoint is not None and not re.fullmatch(r"[^\s:]+:\d+", self.endpoint):
+            raise ValueError(f"endpoint: HOST:PORT is wanted, got {self.endpoint!r}")
+        return self
 
 
 class TrainerConfig(ComponentConfig):

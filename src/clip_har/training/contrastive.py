@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,22 +62,83 @@ def contrastive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tens
     return (_cross_entropy(logits, positive) + _cross_entropy(logits.T, positive)) / 2
 
 
-def _cross_entropy(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+def _cross_entropy(logits: torch.Tensor, positive: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Mean over the rows of float [k, n], the target of each shared equally between its positives."""
     targets = positive.to(logits.device, logits.dtype)
     targets = targets / targets.sum(dim=1, keepdim=True)
-    return -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    return _mean(-(targets * logits.log_softmax(dim=1)).sum(dim=1), weights)
 
 
-def sigmoid_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+def sigmoid_loss(logits: torch.Tensor, positive: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Every pair by itself: a match or not, summed over the captions of a picture.
 
     Args:
         logits: float [k, n], scaled and shifted cosines.
         positive: bool [k, n].
+        weights: float [k], of the pictures.
     """
     signs = positive.to(logits.device, logits.dtype) * 2 - 1
-    return -logsigmoid(signs * logits).sum(dim=1).mean()
+    return _mean(-logsigmoid(signs * logits).sum(dim=1), weights)
+
+
+def _mean(losses: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    return losses.mean() if weights is None else (weights * losses).mean()
+
+
+def scaled_cosines(model: torch.nn.Module, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    """float [k, n] of normalised features: scaled by the model's own scale, at most 100, and shifted by its own bias."""
+    logits = images @ texts.T
+    if hasattr(model, "logit_scale"):
+        logits = logits * model.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
+    if hasattr(model, "logit_bias"):
+        logits = logits + model.logit_bias
+    return logits
+
+
+def clamp_scale(model: torch.nn.Module) -> None:
+    """Make a trained scale what training used: at most 100."""
+    if hasattr(model, "logit_scale"):
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+
+
+def pairs_loss(
+    images: torch.Tensor,
+    texts: torch.Tensor,
+    numbers: torch.Tensor,
+    logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    *,
+    pairwise: bool,
+    share: BatchShare | None = None,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of a batch of pairs; or the part that this process's pairs have in that of all processes.
+
+    Weighed by how many there are, the parts add up to the loss of the whole batch, and so do their gradients.
+
+    Args:
+        images, texts: float [k, d], normalised features.
+        numbers: int64 [k], equal where pairs say the same.
+        logits: features of pictures and of texts → float [pictures, texts], as `scaled_cosines`.
+        pairwise: SigLIP's loss, else CLIP's.
+        share: this process's place in the batch; None if it has all of it.
+        weights: float [k], of the pairs.
+    """
+    counted, all_images, all_texts, all_numbers = len(images), images, texts, numbers.cpu()
+    if share is not None:
+        counted = share.counted
+        together = gather_features(torch.cat([images, texts], dim=1), share)
+        all_images, all_texts = together.split(images.shape[1], dim=1)
+        all_numbers = gather_numbers(numbers, share)
+    positive = numbers[:counted, None].cpu() == all_numbers[None, :]
+    weights = None if weights is None else weights[:counted]
+    rows = logits(images[:counted], all_texts)
+    if counted == 0:  # nothing of its own: only the gradients that the others' losses give to what it gathered
+        return 0 * (rows.sum() + all_images.sum() + all_texts.sum())
+    if pairwise:
+        return sigmoid_loss(rows, positive, weights)
+    columns = logits(all_images, texts[:counted]).T
+    return (_cross_entropy(rows, positive, weights) + _cross_entropy(columns, positive, weights)) / 2
 
 
 class PatchDropout:
@@ -213,18 +274,8 @@ class ContrastiveTask:
         """
         pixels, tokens, numbers = batch
         images, texts = self._features(pixels, tokens)
-        together = gather_features(torch.cat([images, texts], dim=1), share)
-        all_images, all_texts = together.split(images.shape[1], dim=1)
-        all_numbers = gather_numbers(numbers, share)
-        counted = share.counted
-        positive = numbers[:counted, None].cpu() == all_numbers[None, :]
-        rows = self._logits(images[:counted], all_texts)
-        if counted == 0:  # nothing of its own: only the gradients that the others' losses give to what it gathered
-            return 0 * (rows.sum() + together.sum())
-        if self._encoder.activation == "sigmoid":
-            return sigmoid_loss(rows, positive)
-        columns = self._logits(all_images, texts[:counted]).T
-        return (_cross_entropy(rows, positive) + _cross_entropy(columns, positive)) / 2
+        pairwise = self._encoder.activation == "sigmoid"
+        return pairs_loss(images, texts, numbers, self._logits, pairwise=pairwise, share=share)
 
     def _loss(self, logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         pairwise = self._encoder.activation == "sigmoid"
@@ -234,13 +285,7 @@ class ContrastiveTask:
         return self._encoder.image_features(pixels).float(), self._encoder.text_features(tokens).float()
 
     def _logits(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        model = self._encoder.model
-        logits = images @ texts.T
-        if hasattr(model, "logit_scale"):
-            logits = logits * model.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
-        if hasattr(model, "logit_bias"):
-            logits = logits + model.logit_bias
-        return logits
+        return scaled_cosines(self._encoder.model, images, texts)
 
     def validate(self) -> dict[str, float]:
         """How often a picture finds a caption of its own in its group and a caption its picture, and the loss."""

@@ -1,15 +1,19 @@
 """Training over several processes, started from within one: a folder says what to do, torch's elastic launcher does it.
 
 What the processes are told is JSON: the settings, and a recipe by which each builds the task for itself. They leave the
-result as JSON and the parameters as safetensors. The same folder can be run by hand on several machines that share it:
+result as JSON and the parameters as safetensors. On other machines that share the folder, processes join by hand:
 
-    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m clip_har.training.worker FOLDER
+    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-id clip-har --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m clip_har.training.worker FOLDER
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
+import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,8 +40,11 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 Progress = Callable[[int, int, str], None]
+OnValidation = Callable[[dict[str, float]], None]
 
 JOB, RESULT, PARAMETERS, PROGRESS = "job.json", "result.json", "parameters.safetensors", "progress.json"
+ROWS, LOGS, MATERIAL = "rows.json", "logs", "material"
+_RUN = "clip-har"  # what the agents of a run on several machines know it by
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 120  # to finish a step and write a checkpoint after SIGTERM
 
@@ -130,24 +137,59 @@ def train(
     *,
     key: str = "",
     workspace: Path | None = None,
+    folder: Path | None = None,
     progress: Progress | None = None,
+    on_validation: OnValidation | None = None,
 ) -> TrainingResult:
     """Train a task in this process, or by `config.distributed` in several; its parameters are then those of the best state.
 
     Args:
         task: this process's own; the others build theirs by the recipe.
+        folder: one from `job_folder`, where the recipe needs files in it.
+        progress, on_validation: as `Trainer.fit` takes them.
 
     Raises:
         TrainingError: as `Trainer.fit`; or what the first process that failed said.
     """
     if config.distributed.mode == "single":
-        return Trainer(config, device, seed, key=key, workspace=workspace).fit(task, progress)
-    with tempfile.TemporaryDirectory(prefix="clip-har-training-") as scratch:
-        folder = Path(scratch)
+        return Trainer(config, device, seed, key=key, workspace=workspace).fit(task, progress, on_validation)
+    with contextlib.ExitStack() as made:
+        folder = folder or made.enter_context(job_folder(config))
         place = None if workspace is None else str(workspace.resolve())
         Job(recipe, config, seed, key, place, device.type).write(folder)
-        launch(folder, number_of_processes(config, device), progress)
-        return load_outcome(folder, task)
+        launch(folder, config, number_of_processes(config, device), progress, on_validation)
+        result = load_outcome(folder, task)
+    task.train_mode(False)
+    return result
+
+
+@contextmanager
+def job_folder(config: TrainerConfig) -> Iterator[Path | None]:
+    """The folder by which the processes of a run are told what to do; None if there is one process only.
+
+    A recipe's own files go into `MATERIAL` in it.
+
+    Raises:
+        TrainingError: if `config.distributed.folder` holds files that are not of an earlier run.
+    """
+    if config.distributed.mode == "single":
+        yield None
+    elif config.distributed.folder is None:
+        with tempfile.TemporaryDirectory(prefix="clip-har-training-") as scratch:
+            yield Path(scratch)
+    else:
+        folder = Path(config.distributed.folder).resolve()
+        earlier = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        strange = sorted(earlier - {JOB, RESULT, PARAMETERS, PROGRESS, ROWS, LOGS, MATERIAL})
+        if strange:
+            raise TrainingError(
+                f"training.distributed.folder: {folder} has other files ({strange[0]}); wanted: an empty folder."
+            )
+        for name in earlier:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def number_of_processes(config: TrainerConfig, device: torch.device) -> int:
@@ -165,8 +207,16 @@ def number_of_processes(config: TrainerConfig, device: torch.device) -> int:
     return wanted
 
 
-def launch(folder: Path, processes: int, progress: Progress | None = None) -> None:
+def launch(
+    folder: Path,
+    config: TrainerConfig,
+    processes: int,
+    progress: Progress | None = None,
+    on_validation: OnValidation | None = None,
+) -> None:
     """Run a job's folder in that many processes on this machine, until all have ended.
+
+    Where other machines take part, theirs are waited for.
 
     Raises:
         TrainingError: what the first process that failed said.
@@ -174,31 +224,45 @@ def launch(folder: Path, processes: int, progress: Progress | None = None) -> No
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    wanted = config.distributed
+    several = wanted.machines > 1
+    patience = {"timeout": wanted.timeout, "join_timeout": wanted.timeout}
     settings = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=wanted.machines,
+        max_nodes=wanted.machines,
         nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
+        run_id=_RUN if several else uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
+        rdzv_endpoint=wanted.endpoint if several else "localhost:0",
+        rdzv_configs={"is_host": True} | patience if several else {},
+        local_addr=wanted.endpoint.rpartition(":")[0] if several else "localhost",
         max_restarts=0,
-        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / LOGS)),
         shutdown_timeout=_SECONDS_TO_END,
     )
-    with _shown(folder, progress), _own_signals():
-        try:
+    if several and progress:
+        progress(0, 1, f"waiting for {wanted.machines - 1} more at {wanted.endpoint}")
+    try:
+        with _own_signals(), _shown(folder, progress, on_validation):
             elastic_launch(settings, sys.executable)("-m", "clip_har.training.worker", str(folder))
-        except ChildFailedError as error:
-            raise _failure(error, processes) from error
-        except SignalException as error:
-            if error.sigval == signal.SIGINT:
-                raise KeyboardInterrupt from error
-            raise TrainingInterrupted(
-                "The run was told to end, and so were its processes; with training.checkpoint it goes on from where it was."
-            ) from error
+    except ChildFailedError as error:
+        raise _failure(error, processes * wanted.machines) from error
+    except RendezvousError as error:
+        raise TrainingError(
+            f"training.distributed: {wanted.machines} machines did not come together at {wanted.endpoint} within "
+            f"{wanted.timeout:g} seconds ({type(error).__name__}: {error}). On each other machine wanted: torchrun --nnodes "
+            f"{wanted.machines} --nproc-per-node {processes} --rdzv-id {_RUN} --rdzv-backend c10d --rdzv-endpoint "
+            f"{wanted.endpoint} -m clip_har.training.worker {folder}"
+        ) from error
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from error
+        raise TrainingInterrupted(
+            "The run was told to end, and so were its processes; with training.checkpoint it goes on from where it was."
+        ) from error
 
 
 @contextmanager
@@ -224,6 +288,8 @@ def _failure(error: ChildFailedError, processes: int) -> TrainingError:
     kind, _, rest = words.partition(": ")
     if kind == TrainingInterrupted.__name__:
         return TrainingInterrupted(rest)
+    if failure.exitcode == -signal.SIGKILL:
+        words += ": somebody ended it, often the system because memory ran out"
     ours = kind.endswith("Error") and kind in _our_errors()
     return TrainingError(f"Process {rank} of {processes} ended the run: {rest if ours else words}")
 
@@ -236,24 +302,28 @@ def _our_errors() -> set[str]:
 
 
 @contextmanager
-def _shown(folder: Path, progress: Progress | None) -> Iterator[None]:
-    """Pass on, for the block, the progress that process 0 writes down."""
-    if progress is None:
-        yield
-        return
-    ended = threading.Event()
+def _shown(folder: Path, progress: Progress | None, on_validation: OnValidation | None) -> Iterator[None]:
+    """Pass on, for the block, what process 0 writes down; what `on_validation` raises ends the processes."""
+    ended, problems = threading.Event(), []
+    can_stop = threading.current_thread() is threading.main_thread()  # where torch's launcher listens to signals
 
     def look() -> None:
-        seen = None
+        seen, told = None, 0
         while True:
             last = ended.wait(_SECONDS_BETWEEN_LOOKS)
-            try:
-                now = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-            except OSError:  # nothing done yet
-                now = None
-            if now is not None and now != seen:
+            now, rows = _noted(folder / PROGRESS), _noted(folder / ROWS) or []
+            if progress and now is not None and now != seen:
                 progress(*now)
                 seen = now
+            try:
+                for row in rows[told:] if on_validation else []:
+                    told += 1
+                    on_validation(row)
+            except BaseException as problem:  # it belongs to the thread that waits for the processes
+                problems.append(problem)
+                if can_stop and not last:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return
             if last:
                 return
 
@@ -264,6 +334,15 @@ def _shown(folder: Path, progress: Progress | None) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
+        if problems:
+            raise problems[0]
+
+
+def _noted(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError:  # nothing done yet
+        return None
 
 
 def save_outcome(folder: Path, task: TrainingTask, result: TrainingResult, world: World) -> None:

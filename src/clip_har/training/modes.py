@@ -109,6 +109,8 @@ class FullyShardedMode(SingleMode):
         inside = {id(parameter) for parameter in module.parameters()}
         if any(id(parameter) not in inside for parameter in parameters):
             raise TrainingError(f"{type(task).__name__}.module() does not hold all that is trained; fsdp needs that.")
+        for parameter in module.parameters():  # FSDP2 takes no other layout, and convolutions may be channels-last
+            parameter.data = parameter.data.contiguous()
         for tensor in [*module.parameters(), *module.buffers()]:
             torch.distributed.broadcast(tensor.detach(), 0)
         self._scalars = [parameter for parameter in module.parameters() if parameter.numel() == 1]

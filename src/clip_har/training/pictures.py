@@ -19,6 +19,7 @@ from clip_har.data.loading import map_ahead
 from clip_har.data.pixel_shards import Shard, ShardWriter
 from clip_har.errors import ImageError
 
+_FILE = "pictures.tar"
 _LONGEST_SHAPE = 2.0  # the longer side is cut to this many times the shorter: more would hardly ever be seen
 
 
@@ -53,7 +54,7 @@ class StoredPictures:
             progress: called with the number of pictures done.
         """
         stored = cls()
-        writer = ShardWriter(folder / "pictures.tar")
+        writer = ShardWriter(folder / _FILE)
 
         def load(path: Path) -> np.ndarray | ImageError:
             try:
@@ -76,6 +77,15 @@ class StoredPictures:
             writer.discard()
             raise
         return stored
+
+    @classmethod
+    def open(cls, folder: Path, kept: list[int]) -> StoredPictures:
+        """What `decode` left in a folder, in another process.
+
+        Args:
+            kept: as it was there.
+        """
+        return cls(kept, _shard=Shard.open(folder / _FILE))
 
     def __len__(self) -> int:
         return len(self.kept)

@@ -27,6 +27,19 @@ _MARGIN = 1.5  # pictures are kept this much larger than the encoder sees them, 
 View = Callable[[int, str, int], np.ndarray]
 
 
+def repeated_apart(order: np.ndarray, samples: int) -> np.ndarray:
+    """An epoch's order in which a position comes several times, told apart: the k-th time as position + k · samples.
+
+    So that a part of the order (after a checkpoint, in one of several processes) shows the same views as the whole.
+    """
+    turns: Counter[int] = Counter()
+    apart = order.copy()
+    for place, position in enumerate(order.tolist()):
+        apart[place] += turns[position] * samples
+        turns[position] += 1
+    return apart
+
+
 class TrainingPixels:
     """Random views of a split's pictures, the same for a sample and an epoch whatever the order.
 
@@ -69,17 +82,20 @@ class TrainingPixels:
     def batches(self, order: np.ndarray, epoch: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(positions int [n], pixel_values float32 [n, 3, h, w]) in the given order; pictures are not mixed.
 
-        A position that comes several times in an order is seen differently each time.
+        A position that comes several times in an order is seen differently each time. The k-th time can also be asked for
+        by itself, as position + k · (pictures of the split): see `repeated_apart`.
         """
         turns: Counter[int] = Counter()
         samples = []
-        for position in order.tolist():
-            name = self._ids[position]
-            samples.append((position, f"{name}#{turns[position]}" if turns[position] else name))
-            turns[position] += 1
+        for number in order.tolist():
+            turn, position = divmod(number, len(self._ids))
+            turn += turns[number]
+            turns[number] += 1
+            samples.append((position, f"{self._ids[position]}#{turn}" if turn else self._ids[position]))
         with self._views() as view:
             loaded = map_ahead(lambda sample: view(*sample, epoch), samples, ahead=3 * batch_size)
-            for positions, pixels in zip(batched(order.tolist(), batch_size), batched(loaded, batch_size), strict=True):
+            chosen = (order % len(self._ids)).tolist()
+            for positions, pixels in zip(batched(chosen, batch_size), batched(loaded, batch_size), strict=True):
                 yield np.asarray(positions), np.stack(pixels)
 
     def labelled_batches(

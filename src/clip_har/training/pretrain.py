@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +23,20 @@ from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.clip import ClipConfig, fit_first_layer, new_clip
 from clip_har.progress import progress
 from clip_har.storage import write_atomic, write_json
-from clip_har.training.trainer import Trainer, TrainerConfig
+from clip_har.training.config import TrainerConfig
+from clip_har.training.launch import MATERIAL, Recipe, job_folder, train
 
 if TYPE_CHECKING:
     import torch
 
     from clip_har.models.dual_encoder import DualEncoder
+    from clip_har.training.contrastive import ContrastiveTask
     from clip_har.training.pictures import StoredPictures
 
 _MARGIN = 1.25  # pictures are stored this much larger than the encoder sees them, so that crops keep their sharpness
 _FIRST_LAYER_PICTURES = 2000
 _WHOLE_PICTURES = 0.2  # share of the epochs, the last ones, in which no patches are left out
-_FACTS = "pretraining.json"
+_FACTS, _TASK, _ENCODER = "pretraining.json", "task.json", "encoder"
 
 
 class PretrainingConfig(ComponentConfig):
@@ -92,8 +97,6 @@ class PretrainedBackbone(Artifact):
     @classmethod
     def read(cls, path: str | Path) -> PretrainedBackbone:
         """Read a folder that `pretrain` made."""
-        import json
-
         about = json.loads((Path(path) / _FACTS).read_text(encoding="utf-8"))
         return cls(Path(path), about["history"], about["facts"])
 
@@ -106,53 +109,68 @@ def pretrain(
     compute: ComputeConfig,
     seed: int,
     limits: ImageLimits | None = None,
+    key: str = "",
+    workspace: Path | None = None,
 ) -> PretrainedBackbone:
     """Train both encoders on pictures and captions and write them as a Hugging Face folder.
 
     Args:
         folder: to write into; made if it is not there.
+        key, workspace: as `Trainer` takes them, to go on where a run was cut off.
 
     Raises:
         DataError: if too few pictures can be used.
         ModelError: if the backbone to continue from cannot be used.
-        TrainingError: if the loss is not finite.
+        TrainingError: if the loss is not finite, or a process that trained failed.
     """
     import torch
 
-    from clip_har.training.contrastive import ContrastiveTask
+    from clip_har.training.contrastive import clamp_scale
 
     torch.manual_seed(seed)
     encoder = _start(config, pairs, compute)
-    with tempfile.TemporaryDirectory(prefix="clip-har-pictures-") as scratch:
-        pictures = _decode(config, pairs, encoder, Path(scratch), limits)
+    training = config.training.model_copy(update={"precision": _precision(config.training, encoder)})
+    with job_folder(training) as job, _material(job) as material:
+        pictures = _decode(config, pairs, encoder, material, limits)
         kept = pairs.take(pictures.kept)
-        train, validation = _hold_back(len(kept), config.validation, seed)
+        train_on, validation = _hold_back(len(kept), config.validation, seed)
         if config.backbone is None:
-            fit_first_layer(encoder, _some(pictures, train, encoder))
-        task = ContrastiveTask(
-            encoder,
-            pictures,
-            kept.captions,
-            kept.uris,
-            train,
-            validation,
-            augmentation=config.augmentation,
-            batch_size=config.training.batch_size,
-            seed=seed,
-            patch_dropout=config.patch_dropout,
-            whole_from=round(config.training.epochs * (1 - _WHOLE_PICTURES)),
-        )
-        training = config.training.model_copy(update={"precision": _precision(config.training, encoder)})
-        if training.precision == "bf16" and encoder.device.type == "cpu":
-            encoder.model.set_attn_implementation("eager")  # torch's fused attention is slow in bfloat16 on a CPU
+            fit_first_layer(encoder, _some(pictures, train_on, encoder))
+        plan = {
+            "train": train_on,
+            "validation": validation,
+            "augmentation": config.augmentation and config.augmentation.model_dump(mode="json"),
+            "batch_size": training.batch_size,
+            "seed": seed,
+            "patch_dropout": config.patch_dropout,
+            "whole_from": round(training.epochs * (1 - _WHOLE_PICTURES)),
+            # torch's fused attention is slow in bfloat16 on a CPU
+            "eager_attention": training.precision == "bf16" and encoder.device.type == "cpu",
+        }
+        if job is not None:
+            encoder.save(material / _ENCODER)
+            about = {"plan": plan, "kept": pictures.kept, "captions": kept.captions, "names": kept.uris}
+            write_json(material / _TASK, about)
+        task = _task(encoder, pictures, kept.captions, kept.uris, **plan)
+        recipe = Recipe(f"{__name__}:build_task", {"folder": str(material)})
         with progress("pretraining") as report:
-            result = Trainer(training, encoder.device, seed).fit(task, report)
-    _clamp(encoder)
+            result = train(
+                task,
+                recipe,
+                training,
+                encoder.device,
+                seed,
+                key=key,
+                workspace=workspace,
+                folder=job,
+                progress=report,
+            )
+    clamp_scale(encoder.model)
     facts = {
         "pictures": len(kept),
         "captions": sum(map(len, kept.captions)),
         "rejected": dict(pictures.rejected),
-        "trained_on": len(train),
+        "trained_on": len(train_on),
         "validated_on": len(validation),
         "continued_from": config.backbone,
         "parameters": sum(parameter.numel() for parameter in encoder.model.parameters()),
@@ -167,6 +185,48 @@ def pretrain(
     backbone = PretrainedBackbone(Path(folder), result.history, facts)
     backbone.write_facts()
     return backbone
+
+
+@contextmanager
+def _material(job: Path | None) -> Iterator[Path]:
+    """Where pictures are kept while training lasts: where the other processes find them, if there are any."""
+    if job is not None:
+        (job / MATERIAL).mkdir()
+        yield job / MATERIAL
+        return
+    with tempfile.TemporaryDirectory(prefix="clip-har-pictures-") as scratch:
+        yield Path(scratch)
+
+
+def build_task(folder: str, *, device: torch.device) -> ContrastiveTask:
+    """The task of a process that trains, from what `pretrain` left in a folder for it."""
+    from clip_har.models.dual_encoder import DualEncoder
+    from clip_har.training.pictures import StoredPictures
+
+    material = Path(folder)
+    about = json.loads((material / _TASK).read_text(encoding="utf-8"))
+    encoder = DualEncoder.load(ModelConfig(backbone=str(material / _ENCODER)), str(device))
+    pictures = StoredPictures.open(material, about["kept"])
+    return _task(encoder, pictures, about["captions"], about["names"], **about["plan"])
+
+
+def _task(
+    encoder: DualEncoder,
+    pictures: StoredPictures,
+    captions: Sequence[Sequence[str]],
+    names: Sequence[str],
+    *,
+    augmentation: dict[str, Any] | None,
+    eager_attention: bool,
+    **options: Any,
+) -> ContrastiveTask:
+    from clip_har.training.contrastive import ContrastiveTask
+
+    policy = augmentation and AugmentationConfig.model_validate(augmentation)
+    task = ContrastiveTask(encoder, pictures, captions, names, augmentation=policy, **options)
+    if eager_attention:
+        encoder.model.set_attn_implementation("eager")
+    return task
 
 
 def _start(config: PretrainingConfig, pairs: ImageTextPairs, compute: ComputeConfig) -> DualEncoder:
@@ -225,18 +285,6 @@ def _precision(training: TrainerConfig, encoder: DualEncoder) -> str:
         if any(getattr(torch.cpu, name, lambda: False)() for name in asked):
             return "bf16"
     return training.precision
-
-
-def _clamp(encoder: DualEncoder) -> None:
-    import math
-
-    import torch
-
-    from clip_har.training.contrastive import MAX_LOGIT_SCALE
-
-    if hasattr(encoder.model, "logit_scale"):
-        with torch.no_grad():
-            encoder.model.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
 
 
 def save_backbone(encoder: DualEncoder, folder: str | Path, *, half_precision: bool) -> None:

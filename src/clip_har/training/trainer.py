@@ -125,7 +125,8 @@ class Trainer:
         about = {
             "key": self.key,
             "training": config.model_dump(
-                mode="json", exclude={"checkpoint": True, "distributed": {"timeout", "processes"}}
+                mode="json",
+                exclude={"checkpoint": True, "distributed": {"timeout", "processes", "machines", "endpoint", "folder"}},
             ),
             "seed": self.seed,
             "samples": task.sample_count,

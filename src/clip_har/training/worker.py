@@ -16,7 +16,7 @@ from pathlib import Path
 from clip_har.errors import ClipHarError
 from clip_har.storage import write_json
 from clip_har.training.distributed import World, joined
-from clip_har.training.launch import PROGRESS, Job, save_outcome
+from clip_har.training.launch import PROGRESS, ROWS, Job, save_outcome
 from clip_har.training.trainer import Trainer
 
 _SECONDS_BETWEEN_NOTES = 0.5
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         task = job.recipe.build(device)
         workspace = None if job.workspace is None else Path(job.workspace)
         trainer = Trainer(job.config, device, job.seed, key=job.key, workspace=workspace)
-        result = trainer.fit(task, _noting(folder / PROGRESS))
+        result = trainer.fit(task, _noting(folder / PROGRESS), _collecting(folder / ROWS))
         save_outcome(folder, task, result, world)
 
 
@@ -54,6 +54,17 @@ def _noting(file: Path) -> Callable[[int, int, str], None]:
         if now - last >= _SECONDS_BETWEEN_NOTES or done == total:
             last = now
             write_json(file, [done, total, words])
+
+    return note
+
+
+def _collecting(file: Path) -> Callable[[dict[str, float]], None]:
+    """Writes the history's new rows down for whoever started the processes."""
+    rows: list[dict[str, float]] = []
+
+    def note(row: dict[str, float]) -> None:
+        rows.append(row)
+        write_json(file, rows)
 
     return note
 

@@ -1,0 +1,70 @@
+"""deploy: exported, gated, timed and published; again from the cache; and what a stricter gate keeps out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.command import Workplace
+from tests.e2e.conftest import TRAIN
+
+pytestmark = pytest.mark.slow
+
+FEW = ("--set", "export.forms=[onnx,torch-export]", "--set", "export.encoders=[image]")
+
+
+def test_deploy(first_run, tmp_path: Path) -> None:
+    trained, _ = first_run
+    shutil.copytree(trained.folder, tmp_path / "place", symlinks=True)
+    place = Workplace(tmp_path / "place")
+    model_id = place.record()["model_id"]
+    before = place.latest
+
+    done = place.run("deploy", *TRAIN, *FEW)
+    assert done.code == 0, done.err
+    assert "open_data" in place.ran(), "the version that the bundle was trained on"
+    assert place.latest != before
+    assert "2 of 2 forms are kept." in done.said
+    assert "onnx image fp32" in done.out
+    assert "run.py --pipeline evaluate --config config.yaml" in done.out
+    bundle = place.latest / "bundle"
+    exports = json.loads((bundle / "attachments" / "exports" / "exports.json").read_text())
+    assert exports["model_id"] == place.record()["model_id"] == model_id
+    assert (bundle / "attachments" / "exports" / "onnx" / "image-fp32.onnx").is_file()
+    assert (place.latest / "export_report.html").read_text().startswith("<!doctype html>")
+    assert json.loads((place.latest / "export_report.json").read_text())["split"] == "validation"
+    assert not (before / "bundle" / "attachments" / "exports").exists(), "the trained bundle is left as it was"
+
+    done = place.run("deploy", *TRAIN, *FEW)
+    assert done.code == 0, done.err
+    assert place.ran() == {"open_data", "open_bundle", "benchmark_forms", "publish_exports"}
+
+    strict = ("--set", "export.gate.fp32.cosine_minimum=1", "--set", "export.gate.fp32.agreement=1")
+    done = place.run("deploy", *TRAIN, *FEW, *strict, "--set", f"bundle={before / 'bundle'}")
+    assert done.code == 0, done.err
+    assert "export_model" not in place.ran()
+    assert "gate_forms" in place.ran()
+    report = json.loads((place.latest / "export_report.json").read_text())
+    kept = {row["form"]["format"]: row["accepted"] for row in report["forms"]}
+    assert not kept["onnx"], "float32 differs in its last digits"
+    assert "wanted: at least 1." in done.said
+    exports = json.loads((place.latest / "bundle" / "attachments" / "exports" / "exports.json").read_text())
+    assert "onnx" not in {form["format"] for form in exports["forms"]}
+
+
+def test_mistakes_are_found_at_once(furnished: Path, tmp_path: Path) -> None:
+    shutil.copytree(furnished, tmp_path / "place")
+    place = Workplace(tmp_path / "place")
+    for settings, said in (
+        ((), "There is no bundle yet"),
+        (("--set", "bundle=nowhere"), "bundle: there is no folder 'nowhere'"),
+        (("--set", "export.forms=[onx]"), "export.forms: there is no exporter 'onx'. Did you mean 'onnx'?"),
+        (("--set", "export.gate.int8.accuracy=1"), "export.gate.int8.accuracy: unknown key"),
+    ):
+        done = place.run("deploy", *TRAIN, *settings)
+        assert (done.code, done.out) == (2, "")
+        assert said in done.said, done.err
+        assert "Traceback" not in done.err
