@@ -252,8 +252,8 @@ def _fine_tuning(study: Study, steps: int, batch: int, augmentation: Any) -> Ful
 
 def against_transformers(study: Study) -> dict[str, Any]:
     """A step of full fine-tuning by our loop and by transformers.Trainer, and how long ours waits for pictures."""
+    from transformers import PrinterCallback, TrainerCallback, TrainingArguments
     from transformers import Trainer as TheirTrainer
-    from transformers import TrainerCallback, TrainingArguments
 
     batch, steps = (8, 5) if study.quick else (32, 8)
     encoder = study.load()
@@ -302,7 +302,9 @@ def against_transformers(study: Study) -> dict[str, Any]:
             seed=0,
         )
         data = _Photographs(study.manifest.split("train"), Preprocessor(mine.preprocessing))
-        TheirTrainer(scored, arguments, train_dataset=data, callbacks=[Noting()]).train()
+        trainer = TheirTrainer(scored, arguments, train_dataset=data, callbacks=[Noting()])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
         return _median_step(ends)
 
     left, right = pairs(theirs, ours, 3 if study.quick else _PAIRS)
