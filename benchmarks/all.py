@@ -12,7 +12,8 @@ from measuring import PROJECT, parser, real_data
 
 sys.path.insert(0, str(PROJECT))
 
-BENCHMARKS = ("allocator", "main_job", "data", "inference")  # both need the real photographs and backbone
+# All need the real photographs and backbone; adaptation takes an hour the first time.
+BENCHMARKS = ("allocator", "main_job", "data", "training", "adaptation", "inference")
 
 
 def main() -> None:
