@@ -161,6 +161,8 @@ def _show_exports(console: Any, folder: Path, record: dict[str, Any], seconds: f
         f"picture; the run took {seconds:.0f} s.",
         highlight=False,
     )
+    report_page = _shown(folder) / "export_report.html"
+    console.print(f"  report  {report_page}", highlight=False, soft_wrap=True, markup=False)
     named = f" --set bundle={_shown(folder) / 'bundle'}" if "bundle=" in settings else ""
     _show_next(
         console,

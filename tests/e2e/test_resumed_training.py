@@ -70,7 +70,7 @@ def test_killed_in_the_middle_of_a_fit_it_ends_with_the_same_metrics(places: tup
     done = place.run("train", *TRAIN)
     assert done.code == 0, done.err
     assert place.ran() >= {"adapt_projection_tuning"}
-    assert "embed_images" not in place.ran()
+    assert not {"embed_images", "pool_images"} & place.ran()
     assert len(list(place.workspace.glob("checkpoints/*/"))) == 1, "it went on, and did not begin anew"
     assert (place.latest / "metrics.json").read_bytes() == (whole.latest / "metrics.json").read_bytes()
     assert place.record()["model_id"] == whole.record()["model_id"]
