@@ -190,7 +190,6 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
         newcomer, f"python run.py --pipeline train {line} --dry-run", "search_lora"
     ),
     "python run.py --pipeline deploy": lambda newcomer, line: _says(newcomer, line, "export_report.html"),
-    "python -c 'from clip_har import Predictor": lambda newcomer, line: _answers(newcomer, line),
     "python run.py --pipeline data": lambda newcomer, line: _says(newcomer, line, "(v1)"),
     "python run.py --pipeline evaluate": lambda newcomer, line: _says(newcomer, line, "the test split"),
     "python run.py --pipeline pretrain": lambda newcomer, line: _says(newcomer, line, "backbone  "),
@@ -209,12 +208,6 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
 
 def _says(newcomer: Newcomer, line: str, wanted: str) -> None:
     assert wanted in newcomer.types(line)
-
-
-def _answers(newcomer: Newcomer, line: str) -> None:
-    picture = next((newcomer.folder / "workspace" / "data" / "images").rglob("*.jpg"))
-    (newcomer.folder / "photo.jpg").write_bytes(picture.read_bytes())
-    assert "label_set=" in newcomer.types(line)
 
 
 def _makes(newcomer: Newcomer, line: str, file: str) -> None:

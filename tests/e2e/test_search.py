@@ -89,14 +89,14 @@ def test_a_killed_search_goes_on_and_what_it_finds_is_in_the_bundle(place: Workp
 
     trials = nested_runs(place)
     assert len(trials) in (6, 7)  # the kill may fall between a trial's end in the study and its record in MLflow
-    assert {int(run.data.tags["trial"]) for run in trials} == set(range(7))
+    assert {int(run.data.tags["trial"]) for run in trials} <= set(range(7))
     parents = {run.data.tags["mlflow.parentRunId"] for run in trials}
     assert len(parents) == 2  # that of the killed run, and that of the one that went on
 
     again = place.run("train", *TRAIN)
     assert again.code == 0, again.err
     assert place.statuses()["search_adapter"] == "cached"
-    assert len(nested_runs(place)) == 7
+    assert len(nested_runs(place)) == len(trials)
 
 
 def nested_runs(place: Workplace) -> list:
