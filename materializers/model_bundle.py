@@ -7,6 +7,8 @@ from typing import Any
 
 from zenml.enums import ArtifactType, VisualizationType
 
+from clip_har.hashing import sha256_json
+from clip_har.inference.exported import Exports
 from clip_har.models.bundle import ModelBundle
 from materializers.folder import FolderMaterializer
 
@@ -26,7 +28,8 @@ class ModelBundleMaterializer(FolderMaterializer):
         return ModelBundle.load(folder / _BUNDLE)
 
     def compute_content_hash(self, data: ModelBundle) -> str:
-        return data.model_id
+        exports = Exports.read(data)
+        return sha256_json([data.model_id, exports.content_hash]) if exports.forms else data.model_id
 
     def extract_metadata(self, data: ModelBundle) -> dict[str, Any]:
         return {

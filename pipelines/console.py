@@ -164,11 +164,12 @@ def _show_exports(console: Any, folder: Path, record: dict[str, Any], seconds: f
     report_page = _shown(folder) / "export_report.html"
     console.print(f"  report  {report_page}", highlight=False, soft_wrap=True, markup=False)
     named = f" --set bundle={_shown(folder) / 'bundle'}" if "bundle=" in settings else ""
+    runtime = f" --set evaluation.runtime={fastest['runtime']}" if fastest["runtime"] != "torch" else ""
     _show_next(
         console,
         folder,
         "bundle",
-        (f"{_RUN} evaluate{settings}{named}", "measure it on the test split"),
+        (f"{_RUN} evaluate{settings}{named}{runtime}", "measure what runs fastest here, on the test split"),
         (f"{_RUN} deploy{settings} --dry-run", "see everything that can be set"),
     )
 

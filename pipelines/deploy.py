@@ -21,19 +21,19 @@ def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, versi
     limits, compute = config.validation.limits, config.compute
     exporters = [EXPORTERS.module(name) for name in config.export.exporters]
     manifest, _, fingerprint = labelled_data(config, workspace, version)
-    bundle = open_bundle(path=str(config.bundle or latest_bundle(outputs)))
+    bundle = open_bundle(path=str(config.bundle or latest_bundle(outputs)), with_exports=False)
     forms = on_its_code(export_model, *exporters)(
         bundle=bundle,
         manifest=manifest,
-        export=config.export,
+        export=config.export.making,
         compute=compute,
         limits=limits,
         seed=config.seed,
     )
     report = on_its_code(gate_forms, *exporters)(
-        bundle=bundle, manifest=manifest, forms=forms, export=config.export, compute=compute, limits=limits
+        bundle=bundle, manifest=manifest, forms=forms, gate=config.export.gate, compute=compute, limits=limits
     )
-    latency = benchmark_forms(bundle=bundle, forms=forms, report=report, export=config.export, compute=compute)
+    latency = benchmark_forms(bundle=bundle, forms=forms, report=report, latency=config.export.latency, compute=compute)
     publish_exports(
         bundle=bundle,
         forms=forms,

@@ -7,7 +7,7 @@ from zenml import step
 from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import Manifest
 from clip_har.export import exporting
-from clip_har.export.config import ExportConfig
+from clip_har.export.config import GateConfig
 from clip_har.export.exporting import MadeForms
 from clip_har.export.report import ExportReport
 from clip_har.models.backbone import ComputeConfig
@@ -21,7 +21,7 @@ def gate_forms(
     bundle: ModelBundle,
     manifest: Manifest,
     forms: MadeForms,
-    export: ExportConfig,
+    gate: GateConfig,
     compute: ComputeConfig,
     limits: ImageLimits,
 ) -> Annotated[ExportReport, "export_report"]:
@@ -30,7 +30,7 @@ def gate_forms(
         bundle,
         manifest,
         forms,
-        export,
+        gate,
         limits=limits,
         threads=compute.threads,
         batch_size=compute.batch_size,

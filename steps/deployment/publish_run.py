@@ -60,6 +60,7 @@ def publish_run(
     facts = {
         "Run": run["name"],
         "Backbone": bundle.info.backbone,
+        "Measured with": evaluation.runtime,
         "Data": f"{bundle.info.data_revision} ({len(manifest)} photographs)",
         "Other labels": f"{bundle.info.open_vocabulary.word}: {bundle.info.open_vocabulary.basis}",
         "Git revision": environment["git_revision"] or "not in Git",

@@ -38,6 +38,15 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     assert json.loads((place.latest / "export_report.json").read_text())["split"] == "validation"
     assert not (before / "bundle" / "attachments" / "exports").exists(), "the trained bundle is left as it was"
 
+    measured = {}
+    for runtime in ("torch", "onnx"):
+        done = place.run("evaluate", *TRAIN, "--set", f"evaluation.runtime={runtime}", "--set", f"bundle={bundle}")
+        assert done.code == 0, done.err
+        measured[runtime] = place.metrics()["test"]
+    assert measured["torch"].get("runtime") is None
+    assert measured["onnx"].pop("runtime") == "onnx"
+    assert measured["onnx"]["accuracy"] == measured["torch"]["accuracy"]
+
     done = place.run("deploy", *TRAIN, *FEW)
     assert done.code == 0, done.err
     assert place.ran() == {"open_data", "open_bundle", "benchmark_forms", "publish_exports"}
@@ -45,6 +54,7 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     strict = ("--set", "export.gate.fp32.cosine_minimum=1", "--set", "export.gate.fp32.agreement=1")
     done = place.run("deploy", *TRAIN, *FEW, *strict, "--set", f"bundle={before / 'bundle'}")
     assert done.code == 0, done.err
+    assert "export_model" not in place.ran(), "the gate's bounds change nothing that it makes"
     assert "gate_forms" in place.ran()
     report = json.loads((place.latest / "export_report.json").read_text())
     kept = {row["form"]["format"]: row["accepted"] for row in report["forms"]}

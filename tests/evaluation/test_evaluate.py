@@ -17,7 +17,7 @@ from clip_har.adaptation import METHODS
 from clip_har.adaptation.base import AdaptedModel
 from clip_har.adaptation.lora import LoraConfig
 from clip_har.data.manifest import Manifest
-from clip_har.errors import DataError
+from clip_har.errors import ConfigError, DataError
 from clip_har.evaluation.evaluate import EvaluationConfig, EvaluationReport, evaluate, evaluate_bundle, thumbnail
 from clip_har.evaluation.metrics import reliability
 from clip_har.inference.predictor import Predictor
@@ -152,6 +152,15 @@ def test_a_class_that_the_model_does_not_know_is_named(study: Study, bundle: Mod
     stranger = Manifest(frame, ("dancing", "runing", "sitting", "sleeping"), study.manifest.root)
     with pytest.raises(DataError, match=r"does not know: runing\. Did you mean 'running'\?.*data\.labels"):
         measure(study, bundle, manifest=stranger)
+
+
+def test_the_model_itself_is_measured_unless_a_form_is_named(study: Study, bundle: ModelBundle) -> None:
+    """Not whatever runs fastest on this machine: figures would depend on it."""
+    assert EvaluationConfig().runtime == "torch"
+    with pytest.raises(ConfigError, match="'onnx' wants the image encoder as ONNX"):
+        measure(study, bundle, config=EvaluationConfig(runtime="onnx"))
+    with pytest.raises(ValueError, match=r"there is no runtime 'onx'\. Did you mean 'onnx'"):
+        EvaluationConfig(runtime="onx")
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "calibration", "test"])

@@ -36,7 +36,7 @@ class Exported:
 
     @cached_property
     def report(self) -> ExportReport:
-        return gate_forms(self.bundle, self.study.manifest, self.made, self.config, threads=1)
+        return gate_forms(self.bundle, self.study.manifest, self.made, self.config.gate, threads=1)
 
     def form(self, exporter: str, encoder: str) -> ExportedForm:
         return next(form for name, form in self.made.forms if (name, form.encoder) == (exporter, encoder))

@@ -67,7 +67,7 @@ def test_what_fails_is_kept_out_with_its_reasons(
 ) -> None:
     made = exported("clip")
     bad = damaged(made.made, tmp_path / "forms", "onnx/image-fp32.onnx", "onnx/text-fp32.onnx")
-    report = gate_forms(bundle, made.study.manifest, bad, made.config, threads=1)
+    report = gate_forms(bundle, made.study.manifest, bad, made.config.gate, threads=1)
     install(bundle, bad, report)
     refused = {row.form.file: row.reasons for row in report.forms if not row.accepted}
     assert set(refused) == {"onnx/image-fp32.onnx", "onnx/text-fp32.onnx"}
@@ -124,7 +124,7 @@ def test_one_form_that_cannot_be_had_stops_no_other(exported: Callable[[str], Ex
     made = exported("vision_text")
     config = ExportConfig(forms=("onnx-int8-dynamic", "torch-export"), encoders=("image",), quantisation=QUICK)
     forms = make_forms(made.bundle, made.study.manifest, config, tmp_path / "forms", threads=1)
-    report = gate_forms(made.bundle, made.study.manifest, forms, config, threads=1)
+    report = gate_forms(made.bundle, made.study.manifest, forms, config.gate, threads=1)
     assert [row.form.name for row in report.forms] == ["torch_export image fp32"]
     (missing,) = report.not_made
     assert (missing.exporter, missing.encoder) == ("onnx-int8-dynamic", "image")
@@ -148,7 +148,7 @@ def test_an_engine_for_another_gpu_is_not_in_the_bundle(
     ((_, form),) = forms.forms
     assert form.file == "tensorrt/image-fp16-sm86.engine"
     assert (forms.path / f"{form.file}.json").is_file()
-    report = gate_forms(bundle, made.study.manifest, forms, config, threads=1)
+    report = gate_forms(bundle, made.study.manifest, forms, config.gate, threads=1)
     install(bundle, forms, report)
     assert report.forms == Exports.read(bundle).forms == ()
     assert report.not_made[0].file == form.file

@@ -41,7 +41,7 @@ from clip_har.export.exporting import MadeForms
 from clip_har.export.latency import LatencyReport, RuntimeLatency
 from clip_har.export.report import Check, ExportReport, FormReport, NotMade
 from clip_har.hashing import sha256_arrays, sha256_bytes
-from clip_har.inference.exported import ExportedForm
+from clip_har.inference.exported import ExportedForm, Exports
 from clip_har.models.bundle import ModelBundle, OpenVocabulary
 from clip_har.models.estimates import Estimate
 from clip_har.models.head import softmax
@@ -175,6 +175,17 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
         (place / "onnx" / "image-fp32.onnx.json").write_text("{}")
         missing = NotMade(encoder="text", exporter="a<b>", reason=reason)
         return MadeForms(place, "abc", (("onnx", exported_form(data)),), (missing,))
+
+    def with_a_form() -> ModelBundle:
+        place = folder / "with_a_form"
+        if not place.exists():
+            shutil.copytree(bundle.path, place)
+        loaded = ModelBundle.load(place)
+        file = Exports.folder(loaded) / "onnx" / "image-fp32.onnx"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"onnx")
+        Exports(model_id=loaded.model_id, forms=(exported_form(),)).write(loaded)
+        return loaded
 
     def form_files(data: MadeForms) -> list:
         files = sorted(path for path in data.path.rglob("*") if path.is_file() and path.name != "forms.json")
@@ -316,7 +327,7 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
         ),
         "model_bundle": Case(
             lambda: ModelBundle.load(bundle.path),
-            {"class matrix": lambda: other_bundle},
+            {"class matrix": lambda: other_bundle, "exported forms": with_a_form},
             lambda data: (data.model_id, data.info, data.prompts, data.calibration, sha256_arrays(data.head.arrays())),
             {"model_id": bundle.model_id, "method": "linear_probe", "backbone": "backbone", "validation_accuracy": 0.5},
             "linear_probe",

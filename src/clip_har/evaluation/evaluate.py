@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clip_har.component import ComponentConfig
 from clip_har.data.image import ImageLimits, decode_image
 from clip_har.data.manifest import Manifest
+from clip_har.errors import did_you_mean
 from clip_har.evaluation.metrics import (
     Estimate,
     confusion_matrix,
@@ -25,6 +26,7 @@ from clip_har.evaluation.metrics import (
 )
 from clip_har.evaluation.trust import TrustFigures, trust_figures
 from clip_har.inference.predictor import Predictor
+from clip_har.inference.runtimes import RUNTIMES
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
 from clip_har.models.calibration import Calibration
@@ -40,8 +42,19 @@ class EvaluationConfig(ComponentConfig):
 
     split: Literal["train", "validation", "calibration", "test"] = Field("test", description="Split to measure on.")
     resamples: int = Field(2000, ge=100, description="Bootstrap samples behind each interval.")
+    runtime: str = Field(
+        "torch",
+        description="What encodes the photographs: torch, the model itself; or a form that `deploy` made, like onnx-int8.",
+    )
     examples: int = Field(12, ge=0, le=100, description="Most confident right, and wrong, predictions to show.")
     seed: int = Field(0, description="Of the bootstrap.")
+
+    @field_validator("runtime")
+    @classmethod
+    def _runtime_is_known(cls, value: str) -> str:
+        if value not in RUNTIMES:
+            raise ValueError(f"there is no runtime {value!r}. {did_you_mean(value, RUNTIMES)}")
+        return value
 
 
 class Example(ComponentConfig):
@@ -70,6 +83,7 @@ class EvaluationReport(ComponentConfig):
     labels: tuple[str, ...] = Field(description="Classes.")
     split: str = Field(description="Split that was measured on.")
     samples: int = Field(description="Photographs in it.")
+    runtime: str = Field("torch", description="What encoded them.")
     metrics: dict[str, Estimate] = Field(description="Figures with 95 % intervals.")
     confusion: tuple[tuple[int, ...], ...] = Field(description="Rows are true classes, columns predicted ones.")
     per_class: tuple[dict[str, Any], ...] = Field(description="A row a class.")
@@ -90,6 +104,7 @@ class EvaluationReport(ComponentConfig):
             "split": self.split,
             "samples": self.samples,
             "method": self.method,
+            **({"runtime": self.runtime} if self.runtime != "torch" else {}),
             **{name: estimate.model_dump() for name, estimate in sorted(self.metrics.items())},
             "calibration": {
                 "temperature": self.temperature,
@@ -147,6 +162,7 @@ def evaluate(
         labels=names,
         split=config.split,
         samples=len(labels),
+        runtime=config.runtime,
         metrics=estimates(probabilities, labels, **options),
         confusion=tuple(map(tuple, confusion_matrix(labels, predicted, len(names)).tolist())),
         per_class=tuple(per_class(probabilities, labels, names)),
@@ -189,7 +205,9 @@ def evaluate_bundle(
     Raises:
         DataError: if the data have classes that the bundle does not know.
     """
-    predictor = Predictor.load(bundle, device=compute.device, batch_size=compute.batch_size, limits=limits)
+    predictor = Predictor.load(
+        bundle, config.runtime, device=compute.device, batch_size=compute.batch_size, limits=limits
+    )
     samples = manifest.in_the_order_of(bundle.labels).split(config.split)
     if embeddings is not None and embeddings.key == predictor.encoder_key:
         measured = embeddings.of(samples.ids)

@@ -35,6 +35,7 @@ class ExportContext:
         calibration, probe: training photographs for int8, float32 [n, 3, h, w]: the ranges come from the first, and the
             second show what was lost.
         texts: the texts of the bundle's classes.
+        refusal: why the gate would refuse a form that was just written, given how it runs; empty if it would not.
         threads: CPU threads.
     """
 
@@ -45,6 +46,7 @@ class ExportContext:
     probe: np.ndarray
     texts: Sequence[str]
     threads: int
+    refusal: Callable[[ExportedForm, Run], tuple[str, ...]] = lambda form, run: ()
     progress: Report | None = None
     _traced: dict[str, Any] = field(default_factory=dict)
 

@@ -66,6 +66,12 @@ class ExportConfig(ComponentConfig):
     encoders: tuple[EncoderName, ...] = Field(("image", "text"), min_length=1, description="Encoders to export.")
     opset: int = Field(18, ge=18, description="Of ONNX files.")
     quantisation: QuantisationConfig = Field(QuantisationConfig(), description="How int8 forms are made.")
+    int8_tries: int = Field(
+        3,
+        ge=1,
+        description="Times that an int8 encoder is made, at most: where the gate would refuse it, it is made again with half "
+        "the loss of cosine, and so with more layers left in float.",
+    )
     tensorrt: TensorRTConfig | None = Field(None, description="TensorRT engines; null: none are built.")
     gate: GateConfig = Field(GateConfig(), description="What a form must reach to be kept.")
     latency: LatencyConfig = Field(LatencyConfig(), description="How accepted forms are timed.")
@@ -81,6 +87,12 @@ class ExportConfig(ComponentConfig):
         if len(set(value)) != len(value):
             raise ValueError(f"one is listed twice ({', '.join(value)})")
         return value
+
+    @property
+    def making(self) -> ExportConfig:
+        """The same without what only the verdicts and the timing depend on: forms need not be made again for those."""
+        kept = self.gate.model_dump(include={"int8", "tie", "most_samples", "resamples", "seed"})
+        return self.model_copy(update={"gate": GateConfig(**kept), "latency": LatencyConfig()})
 
     @property
     def exporters(self) -> tuple[str, ...]:

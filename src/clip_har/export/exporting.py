@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ from clip_har.data.loading import map_ahead
 from clip_har.data.manifest import Manifest
 from clip_har.errors import ClipHarError, ConfigError, DataError, ImageError
 from clip_har.export import EXPORTERS
-from clip_har.export.base import ExportContext
-from clip_har.export.config import ExportConfig
+from clip_har.export.base import ExportContext, Run
+from clip_har.export.config import ExportConfig, GateConfig
 from clip_har.export.gate import Gate
 from clip_har.export.report import ExportReport, FormReport, NotMade
 from clip_har.hashing import sha256_json
@@ -106,7 +107,7 @@ def export_bundle(
         made = make_forms(
             bundle, manifest, config, Path(scratch), limits=limits, threads=threads, seed=seed, shown=shown
         )
-        report = gate_forms(bundle, manifest, made, config, limits=limits, threads=threads, shown=shown)
+        report = gate_forms(bundle, manifest, made, config.gate, limits=limits, threads=threads, shown=shown)
         install(bundle, made, report)
     return report
 
@@ -127,7 +128,20 @@ def make_forms(
     encoder = bundle.load_encoder("cpu")
     calibration, probe = _training_pictures(encoder, manifest.in_the_order_of(bundle.labels), config, limits, seed)
     texts = list(dict.fromkeys(text for of_class in bundle.prompts["texts"].values() for text in of_class))
-    context = ExportContext(encoder, folder, config, calibration, probe, texts, threads or available_cores())
+    with _Measuring(bundle, encoder, manifest, config.gate, limits) as measuring:
+
+        def refusal(form: ExportedForm, run: Run) -> tuple[str, ...]:
+            return measuring.gate.check(form, run, 0).reasons
+
+        threads = threads or available_cores()
+        context = ExportContext(encoder, folder, config, calibration, probe, texts, threads, refusal)
+        made = _make_all(bundle, context, shown)
+    made.write()
+    return made
+
+
+def _make_all(bundle: ModelBundle, context: ExportContext, shown: Shown) -> MadeForms:
+    config, folder = context.config, context.folder
     forms: list[tuple[str, ExportedForm]] = []
     not_made: list[NotMade] = []
     for name in config.encoders:
@@ -137,16 +151,14 @@ def make_forms(
                     forms.append((exporter, EXPORTERS.get(exporter)().make(context, name)))
                 except ClipHarError as error:
                     not_made.append(NotMade(encoder=name, exporter=exporter, reason=_said(error, folder)))
-    made = MadeForms(folder, bundle.model_id, tuple(forms), tuple(not_made))
-    made.write()
-    return made
+    return MadeForms(folder, bundle.model_id, tuple(forms), tuple(not_made))
 
 
 def gate_forms(
     bundle: ModelBundle,
     manifest: Manifest,
     made: MadeForms,
-    config: ExportConfig,
+    config: GateConfig,
     *,
     limits: ImageLimits | None = None,
     threads: int | None = None,
@@ -156,15 +168,10 @@ def gate_forms(
     """Measure every form that was made on the validation photographs."""
     shown = shown or _not_shown
     encoder = bundle.load_encoder("cpu")
-    samples = manifest.in_the_order_of(bundle.labels).split(SPLIT)
     rows: list[FormReport] = []
     not_measured = list(made.not_made)
-    with tempfile.TemporaryDirectory(prefix="clip-har-gate-") as scratch:
-        chosen = _evenly(len(samples), config.gate.most_samples)
-        with shown("reading the validation photographs") as report:
-            paths = [samples.paths[row] for row in chosen]
-            pixels = _pixels(encoder, paths, Path(scratch), limits, report)
-        gate = Gate(bundle, encoder, pixels, samples.label_indices[chosen], config.gate, batch_size=batch_size)
+    with _Measuring(bundle, encoder, manifest, config, limits, batch_size, shown) as measuring:
+        gate = measuring.gate
         for exporter, form in made.forms:
             path = made.path / form.file
             try:
@@ -188,6 +195,44 @@ def gate_forms(
             forms=tuple(rows),
             not_made=tuple(not_measured),
         )
+
+
+class _Measuring:
+    """The gate with its photographs, which are read when it is first asked for and lie in a file until the block ends."""
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        encoder: DualEncoder,
+        manifest: Manifest,
+        config: GateConfig,
+        limits: ImageLimits | None,
+        batch_size: int = 32,
+        shown: Shown | None = None,
+    ) -> None:
+        self._bundle = bundle
+        self._encoder = encoder
+        self._samples = manifest.in_the_order_of(bundle.labels).split(SPLIT)
+        self._config = config
+        self._limits = limits
+        self._batch_size = batch_size
+        self._shown = shown or _not_shown
+        self._scratch = tempfile.TemporaryDirectory(prefix="clip-har-gate-")
+
+    def __enter__(self) -> _Measuring:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._scratch.cleanup()
+
+    @cached_property
+    def gate(self) -> Gate:
+        chosen = _evenly(len(self._samples), self._config.most_samples)
+        with self._shown("reading the validation photographs") as report:
+            paths = [self._samples.paths[row] for row in chosen]
+            pixels = _pixels(self._encoder, paths, Path(self._scratch.name), self._limits, report)
+        labels = self._samples.label_indices[chosen]
+        return Gate(self._bundle, self._encoder, pixels, labels, self._config, batch_size=self._batch_size)
 
 
 def install(bundle: ModelBundle, made: MadeForms, report: ExportReport) -> Exports:

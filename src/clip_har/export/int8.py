@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from clip_har.export.base import ExportContext
 from clip_har.export.onnx import OnnxExporter
 from clip_har.export.quantisation import (
+    QuantisationConfig,
     QuantisationResult,
     quantise_dynamic,
     quantise_image_encoder,
@@ -26,11 +28,25 @@ class Int8Exporter(OnnxExporter):
 
     def make(self, context: ExportContext, encoder: EncoderName) -> ExportedForm:
         path = self.place(context, encoder)
-        result = self._quantise(context, encoder, path)
-        return self.form(context, encoder, path, context.traced(encoder).details | result.details())
+        config = context.config.quantisation
+        earlier: list[dict[str, Any]] = []
+        while True:
+            result = self._quantise(context, encoder, path, config)
+            details = context.traced(encoder).details | result.details() | {"earlier_tries": earlier}
+            form = self.form(context, encoder, path, details)
+            last = not result.reached or self.single_only or len(earlier) + 1 == context.config.int8_tries
+            reasons = () if last else context.refusal(form, self.open(path, form, context.threads))
+            if not reasons:
+                return form
+            tried = {"wanted_cosine": config.wanted_cosine, "cosine_mean": result.cosine_mean}
+            earlier.append(tried | {"refused": list(reasons)})
+            half = 1 - (1 - max(config.wanted_cosine, result.cosine_mean)) / 2
+            config = config.model_copy(update={"wanted_cosine": half})
 
-    def _quantise(self, context: ExportContext, encoder: EncoderName, path: Path) -> QuantisationResult:
-        source, config = context.float_onnx(encoder), context.config.quantisation
+    def _quantise(
+        self, context: ExportContext, encoder: EncoderName, path: Path, config: QuantisationConfig
+    ) -> QuantisationResult:
+        source = context.float_onnx(encoder)
         if encoder == "image":
             return quantise_image_encoder(source, path, context.calibration, context.probe, config, context.progress)
         calibration, probe = _halves(context.text_batches)
@@ -42,9 +58,11 @@ class DynamicInt8Exporter(Int8Exporter):
 
     single_only = True
 
-    def _quantise(self, context: ExportContext, encoder: EncoderName, path: Path) -> QuantisationResult:
+    def _quantise(
+        self, context: ExportContext, encoder: EncoderName, path: Path, config: QuantisationConfig
+    ) -> QuantisationResult:
         probe = _halves(context.text_batches)[1] if encoder == "text" else _in_batches(context.probe)
-        return quantise_dynamic(context.float_onnx(encoder), path, probe, context.config.quantisation)
+        return quantise_dynamic(context.float_onnx(encoder), path, probe, config)
 
 
 def _in_batches(pixel_values: np.ndarray) -> list[dict[str, np.ndarray]]:

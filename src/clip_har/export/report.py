@@ -112,9 +112,11 @@ class ExportReport(ComponentConfig):
 
 
 def _cosine(value: float) -> str:
-    """As many nines as tell it from 1: 0.99996, 0.9812."""
-    digits = 4 if value < 0.999 else min(7, 2 - math.floor(math.log10(max(1 - value, 1e-9))))
-    text = f"{value:.{digits}f}"
+    """As many nines as tell it from 1 (0.99996, 0.9812), never rounded up to a bound that it misses."""
+    if value > 1 - 1e-9:
+        return "1"
+    digits = 4 if value < 0.999 else min(8, 2 - math.floor(math.log10(1 - value)))
+    text = f"{math.floor(value * 10**digits) / 10**digits:.{digits}f}"
     return _signed(text.rstrip("0").rstrip(".") if value >= 0.999 else text)
 
 
