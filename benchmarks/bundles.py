@@ -34,6 +34,7 @@ def make_bundle(model: str, folder: Path, forms: tuple[str, ...] = ("onnx", "onn
     All forms are installed, whatever a gate would say: random weights are for speed only, and so is the quick calibration.
     """
     import numpy as np
+    from transformers.utils import logging
 
     from clip_har.errors import ConfigError
     from clip_har.export import EXPORTERS
@@ -48,6 +49,7 @@ def make_bundle(model: str, folder: Path, forms: tuple[str, ...] = ("onnx", "onn
     from clip_har.models.preprocessing import Preprocessor
     from clip_har.models.prompts import PromptConfig
 
+    logging.disable_progress_bar()
     size = MODELS[model]
     encoder = random_clip(size) if isinstance(size, int) else DualEncoder.load(ModelConfig(backbone=size))
     prompts = PromptConfig(single=TEMPLATE, templates=(TEMPLATE,))

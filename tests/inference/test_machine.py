@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clip_har.errors import ConfigError
-from clip_har.inference.machine import available_cores, check_device, host_facts
+from clip_har.inference.machine import available_cores, check_device, host_facts, multiplies_bytes_exactly
 
 
 def written(root: Path, files: dict[str, str]) -> Path:
@@ -61,6 +61,25 @@ def test_this_machine_has_facts() -> None:
     assert facts["processor"]
     assert facts["torch"]
     assert facts == host_facts()
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exactly"),
+    [
+        ("x86_64", "fma avx2 avx512f", False),
+        ("x86_64", "avx512f avx512_vnni", True),
+        ("AMD64", "avx2 avx_vnni", True),
+        ("x86_64", "amx_int8", True),
+        ("x86_64", None, False),
+        ("aarch64", None, True),
+    ],
+)
+def test_8_bit_products(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str, flags: str | None, exactly: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    files = {} if flags is None else {"proc/cpuinfo": f"processor : 0\nmodel name\t: X\nflags\t\t: {flags}"}
+    assert multiplies_bytes_exactly(written(tmp_path, files)) is exactly
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])

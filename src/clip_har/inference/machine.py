@@ -75,16 +75,32 @@ def host_facts() -> dict[str, str | int | list[str]]:
     }
 
 
+def multiplies_bytes_exactly(root: Path = Path("/")) -> bool:
+    """Whether products of 8-bit numbers are summed in 32 bits here: x86 does so with VNNI or AMX, others always.
+
+    Args:
+        root: where `proc` is.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64", "i686"):
+        return True
+    return any("vnni" in flag or flag == "amx_int8" for flag in _processor_lines(root)["flags"].split())
+
+
 def _processor() -> str:
-    lines = (_read(Path("/proc/cpuinfo")) or "").splitlines()
+    lines = _processor_lines(Path("/"))
     # Instruction sets too: the same name is given to machines whose hypervisors offer different ones.
+    kinds = [flag for flag in lines["flags"].split() if flag.startswith(("avx", "amx"))]
+    return " ".join([lines["model name"] or platform.processor() or platform.machine(), *kinds])
+
+
+def _processor_lines(root: Path) -> dict[str, str]:
+    """Model name and instruction sets of the first core, empty where Linux does not tell."""
     wanted = {"model name": "", "flags": ""}
-    for line in lines:
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         if wanted.get(key.strip()) == "":
             wanted[key.strip()] = value.strip()
-    kinds = [flag for flag in wanted["flags"].split() if flag.startswith(("avx", "amx"))]
-    return " ".join([wanted["model name"] or platform.processor() or platform.machine(), *kinds])
+    return wanted
 
 
 def _version(package: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip_har.errors import BundleError, ConfigError
-from clip_har.inference.machine import check_device, has_nvidia_gpu
+from clip_har.inference.machine import check_device, has_nvidia_gpu, multiplies_bytes_exactly
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -59,9 +59,10 @@ def cpu_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
-    # Processors without VNNI add pairs of 8-bit products in 16 bits, which overflow: have them take the slower way, so that
-    # int8 gives the numbers that passed the gate.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if not multiplies_bytes_exactly():
+        # Pairs of 8-bit products overflow 16 bits here. The exact way takes twice as long, and gives the numbers that passed
+        # the gate.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return _session(model, options, [CPU])
 
 
