@@ -23,6 +23,8 @@ import numpy as np
 from leaderboard_page import ALL, FIXED, NOVEL, NOVEL_SHOTS, Cell, accuracy, document, draw
 from measuring import HAR, HAR_DUAL_ENCODER, PROJECT, finish, parser, real_data, show
 
+sys.path.insert(0, str(PROJECT))
+
 from clip_har.adaptation import METHODS, parse_method_config
 from clip_har.adaptation.base import AdaptationContext, AdaptedModel
 from clip_har.adaptation.open_vocabulary import OpenVocabularyConfig, measure_open_vocabulary
@@ -38,6 +40,7 @@ from clip_har.models.embeddings import EmbeddingSet, embed_manifest, preprocessi
 from clip_har.models.prompts import PromptConfig
 from clip_har.progress import progress
 from clip_har.storage import write_atomic, write_json
+from steps.code import hash_of_modules
 
 # Recipes for two CPU cores. What is not named here is as the method's own default.
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -178,7 +181,8 @@ def settings_of(cell: Cell) -> dict[str, Any]:
 def measure(study: Study, cell: Cell) -> dict[str, Any]:
     """Fit and measure one cell, or read what was measured."""
     settings = settings_of(cell)
-    about = [study.key, settings, cell.seed, cell.novel]
+    code = hash_of_modules(METHODS.module(cell.name), *(["clip_har.adaptation.open_vocabulary"] if cell.novel else []))
+    about = [study.key, settings, cell.seed, cell.novel, code]
     kind = "novel" if cell.novel else "cells"
     file = study.folder / kind / f"{cell.name}-{cell.shots or 'all'}-{cell.seed}-{sha256_json(about)[:10]}.json"
     if file.is_file():

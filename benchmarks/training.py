@@ -6,28 +6,27 @@
   model, loss, optimiser, batch and precision, each decoding ahead of the step.
 * loader_wait_share: the share of our full fine-tuning's time that is spent waiting for pictures, with augmentation.
 * fsdp_memory_ratio: bytes of parameters and optimiser state of one of two processes, fsdp over ddp.
+* peak_mb_…: most resident memory of the fullest process, by mode and option, ViT-B/32's image encoder in batches of 32.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from measuring import HAR, HAR_DUAL_ENCODER, PROJECT, finish, pairs, parser, ratio, real_data, seconds, show
+from measuring import HAR_DUAL_ENCODER, PROJECT, finish, pairs, parser, ratio, real_data, seconds, show
+from training_memory import peak_memory, sharded_memory
+from training_study import PLAIN, Study, Unvalidated, photographs
 
 sys.path.insert(0, str(PROJECT))
 
@@ -35,90 +34,17 @@ from clip_har.adaptation import clip_adapter, full_fine_tuning
 from clip_har.adaptation.base import AdaptationContext
 from clip_har.adaptation.clip_adapter import ClipAdapterConfig
 from clip_har.adaptation.full_fine_tuning import FullFineTuningConfig
-from clip_har.adaptation.stored_context import read_context, write_context
-from clip_har.data.manifest import COLUMNS, Manifest
-from clip_har.hashing import sha256_file
-from clip_har.models.backbone import ComputeConfig, ModelConfig
+from clip_har.data.manifest import Manifest
+from clip_har.models.backbone import ModelConfig
 from clip_har.models.dual_encoder import DualEncoder
-from clip_har.models.embeddings import EmbeddingSet
 from clip_har.models.preprocessing import Preprocessor
 from clip_har.models.prompts import PromptConfig
-from clip_har.training.config import TrainerConfig
 from clip_har.training.embedding_cache import EmbeddingCache
-from clip_har.training.launch import Recipe, train
 from clip_har.training.pixels import TrainingPixels
 from clip_har.training.scores import validation_scores
 from clip_har.training.trainer import Trainer
 
 _PAIRS = 7
-_CONTEXT = "context"
-_PLAIN = {
-    "patience": None,
-    "evaluate_every": 10**9,
-    "precision": "fp32",
-}  # a validation at the start and one at the end
-
-
-@dataclass(frozen=True)
-class Study:
-    """Photographs and a backbone.
-
-    Attributes:
-        folder: for what the measurements write.
-        quick: whether few are to be used.
-    """
-
-    manifest: Manifest
-    model: ModelConfig
-    folder: Path
-    quick: bool
-
-    def load(self) -> DualEncoder:
-        """The backbone, its own each time: training changes it."""
-        return DualEncoder.load(self.model, "cpu")
-
-    def context(self, encoder: DualEncoder, embeddings: EmbeddingSet) -> AdaptationContext:
-        """What a method is given."""
-        compute = ComputeConfig(device="cpu")
-        return AdaptationContext(encoder, self.manifest, embeddings, PromptConfig(), compute)
-
-
-def photographs(per_class: int, folder: Path) -> Manifest:
-    """Real photographs of every class, or drawn ones where there are none; three quarters of each to train on."""
-    if real_data():
-        with open(HAR / "Training_set.csv", newline="") as file:
-            listed = [(HAR / "train" / row["filename"], row["label"]) for row in csv.DictReader(file)]
-    else:
-        from clip_har.samples import HAR_ACTIONS, describe_scene, draw_scene
-
-        listed = []
-        for action in HAR_ACTIONS:
-            for number in range(per_class):
-                path = folder / f"{action}-{number}.jpg"
-                draw_scene(describe_scene(action, number)).save(path, quality=90)
-                listed.append((path, action))
-    rows, counts, seen = [], dict.fromkeys(sorted({label for _, label in listed}), 0), set()
-    for path, label in listed:
-        identity = sha256_file(path) if counts[label] < per_class else ""
-        if identity and identity not in seen:
-            seen.add(identity)
-            split = "validation" if counts[label] % 4 == 3 else "train"
-            counts[label] += 1
-            rows.append((identity, str(path), label, split, identity, 1, 1, "JPEG", "csv", ""))
-    return Manifest(pd.DataFrame(rows, columns=list(COLUMNS)), tuple(counts), "")
-
-
-class Unvalidated:
-    """A task as it is, but for its validation: that is not what is measured."""
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def validate(self) -> dict[str, float]:
-        return {"accuracy": 0.0, "log_loss": 0.0}
 
 
 class OnPixels:
@@ -154,14 +80,14 @@ class OnPixels:
 def cached_epoch(study: Study) -> dict[str, Any]:
     """A head on cached embeddings beside the same on pixels: an epoch, and whole runs."""
     encoder = study.load()
-    embeddings = EmbeddingCache(study.folder / "kept").embed(study.manifest, encoder)
+    embeddings = study.embeddings(encoder)
     context = study.context(encoder, embeddings)
     config = ClipAdapterConfig()
     many = 20  # epochs on embeddings, so that there is something to measure
 
     def epochs(wrap: Callable[[Any], Any], number: int) -> float:
         task = wrap(clip_adapter.build_task(context, config, ratio=0.2))
-        training = config.training.model_copy(update={**_PLAIN, "epochs": number, "max_steps": None})
+        training = config.training.model_copy(update={**PLAIN, "epochs": number, "max_steps": None})
         return Trainer(training, encoder.device, 0).fit(Unvalidated(task)).seconds / number
 
     epochs(lambda task: task, 1)
@@ -185,7 +111,7 @@ def cached_epoch(study: Study) -> dict[str, Any]:
         return time.perf_counter() - started
 
     whole_pixel, whole_cached = pairs(lambda: run(True), lambda: run(False), 1 if study.quick else 3)
-    warm = seconds(lambda: EmbeddingCache(study.folder / "kept").embed(study.manifest, encoder))
+    warm = seconds(lambda: study.embeddings(encoder))
     rows = [
         ("an epoch", statistics.median(pixel), statistics.median(cached), ratio(pixel, cached)),
         (
@@ -244,7 +170,7 @@ def _median_step(ends: list[float]) -> float:
 
 
 def _fine_tuning(study: Study, steps: int, batch: int, augmentation: Any) -> FullFineTuningConfig:
-    training = {**_PLAIN, "epochs": 1000, "max_steps": steps, "batch_size": batch, "warmup_share": 0.0}
+    training = {**PLAIN, "epochs": 1000, "max_steps": steps, "batch_size": batch, "warmup_share": 0.0}
     return FullFineTuningConfig(
         towers="visual", loss="cross_entropy", layer_decay=1.0, augmentation=augmentation, training=training
     )
@@ -257,7 +183,7 @@ def against_transformers(study: Study) -> dict[str, Any]:
 
     batch, steps = (8, 5) if study.quick else (32, 8)
     encoder = study.load()
-    embeddings = EmbeddingCache(study.folder / "kept").embed(study.manifest, encoder)
+    embeddings = study.embeddings(encoder)
     shares: list[float] = []
 
     def ours(augmentation: Any = None) -> float:
@@ -322,56 +248,11 @@ def against_transformers(study: Study) -> dict[str, Any]:
     return {"trainer_ratio": ratio(left, right), "loader_wait_share": statistics.median(shares)}
 
 
-def build_weighed_task(device: torch.device, *, folder: str, mode: str) -> Any:
-    """The task that each of two processes builds; after a step it leaves the bytes that the process keeps."""
-    from torch.optim.optimizer import register_optimizer_step_post_hook
-
-    def weigh(optimiser: torch.optim.Optimizer, arguments: Any, more: Any) -> None:
-        held = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        state = [value for kept in optimiser.state.values() for value in kept.values() if torch.is_tensor(value)]
-        sizes = {"parameters": sum(map(_own_bytes, held)), "optimiser": sum(map(_own_bytes, state))}
-        (Path(folder) / f"{mode}-{os.environ['RANK']}.json").write_text(json.dumps(sizes))
-
-    register_optimizer_step_post_hook(weigh)
-    context = read_context(Path(folder) / _CONTEXT, device)
-    config = FullFineTuningConfig(loss="cross_entropy", augmentation=None)
-    return Unvalidated(full_fine_tuning.build_task(context, config))
-
-
-def _own_bytes(tensor: torch.Tensor) -> int:
-    local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return local.numel() * local.element_size()
-
-
-def sharded_memory(study: Study) -> dict[str, Any]:
-    """What one of two processes holds of parameters and AdamW's state."""
-    encoder = study.load()
-    embeddings = EmbeddingCache(study.folder / "kept").embed(study.manifest, encoder)
-    context = study.context(encoder, embeddings)
-    write_context(context, study.folder / _CONTEXT)
-    own = str(Path(__file__).parent)  # where the processes find `build_weighed_task`
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = own if before is None else f"{own}{os.pathsep}{before}"
-    held: dict[str, dict[str, float]] = {}
-    for mode in ("ddp", "fsdp"):
-        config = TrainerConfig(**_PLAIN, max_steps=2, batch_size=8, distributed={"mode": mode, "processes": 2})
-        task = full_fine_tuning.build_task(context, FullFineTuningConfig(loss="cross_entropy", augmentation=None))
-        recipe = Recipe("training:build_weighed_task", {"folder": str(study.folder), "mode": mode})
-        train(Unvalidated(task), recipe, config, encoder.device, 0)
-        found = [json.loads(path.read_text()) for path in sorted(study.folder.glob(f"{mode}-?.json"))]
-        held[mode] = {kind: max(sizes[kind] for sizes in found) for kind in ("parameters", "optimiser")}
-    show(
-        "Full fine-tuning of both encoders by two processes: MB that the fuller one holds",
-        [(mode, *(f"{sizes[kind] / 1e6:.2f}" for kind in ("parameters", "optimiser"))) for mode, sizes in held.items()],
-        ("mode", "parameters", "optimiser"),
-    )
-    return {"fsdp_memory_ratio": sum(held["fsdp"].values()) / sum(held["ddp"].values())}
-
-
 PARTS: dict[str, Callable[[Study], dict[str, Any]]] = {
     "cached": cached_epoch,
     "trainer": against_transformers,
     "memory": sharded_memory,
+    "peak": peak_memory,
 }
 
 

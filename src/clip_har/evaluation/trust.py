@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
 from clip_har.models.calibration import Calibration
+from clip_har.models.conformal import quantile_rank
 
 _LEVEL = 0.95
 
@@ -45,7 +44,7 @@ def trust_figures(probabilities: np.ndarray, labels: np.ndarray, calibration: Ca
         from scipy.stats import betabinom
 
         members = calibration.conformal.members(probabilities, calibration.coverage)
-        place = math.ceil((calibration.samples + 1) * calibration.coverage - 1e-9)
+        place = quantile_rank(calibration.samples, calibration.conformal.known(calibration.coverage))
         low, high = betabinom.interval(_LEVEL, number, place, max(calibration.samples + 1 - place, 1e-9))
         figures |= {
             "coverage": calibration.coverage,

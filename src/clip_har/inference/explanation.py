@@ -78,16 +78,17 @@ def heat_map(encoder: DualEncoder, pixel_values: np.ndarray, gradient: np.ndarra
     direction = torch.from_numpy(gradient).to(pixels.device)
     with torch.enable_grad(), _eager(encoder), _watched(encoder.model) as (attentions, maps):
         score = encoder.image_features(pixels)[0].float() @ direction
-        seen = [one for one in attentions if one.shape[-1] == one.shape[-2]] or maps[-1:]
+        weights = [one for one in attentions if one.shape[-1] == one.shape[-2]]
+        seen = weights or maps[-1:]
         gradients = torch.autograd.grad(score, seen, allow_unused=True) if seen else ()
     found = [(one, gradient) for one, gradient in zip(seen, gradients, strict=True) if gradient is not None]
     height, width = pixel_values.shape[1:]
-    if found and attentions:
+    if found and weights:
         return _scaled(_rollout(found, height / width)), "attention_rollout"
     if found:
         values, gradient = found[0]
-        weights = gradient.mean(dim=(2, 3), keepdim=True)
-        return _scaled((weights * values).sum(dim=1).clamp(min=0)[0]), "gradient_map"
+        shares = gradient.mean(dim=(2, 3), keepdim=True)
+        return _scaled((shares * values).sum(dim=1).clamp(min=0)[0]), "gradient_map"
     raise ModelError(
         f"The image encoder of {encoder.backbone!r} ({encoder.model_type}) has neither attention nor feature maps to look at."
     )

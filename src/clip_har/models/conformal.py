@@ -37,20 +37,28 @@ class ConformalQuantiles(ComponentConfig):
             raise ValueError("a quantile is wanted for each coverage, and coverages in rising order")
         return self
 
+    def known(self, coverage: float) -> float:
+        """The coverage whose quantile is used for a wanted one: the next higher one that is known.
+
+        Raises:
+            ConfigError: if it is beyond those that are known.
+        """
+        found = next((known for known in self.coverages if known >= coverage - 1e-9), None)
+        if found is None or coverage <= 0:
+            raise ConfigError(f"coverage: wanted: a share above 0 and up to {self.coverages[-1]:g}, got {coverage:g}.")
+        return found
+
     def members(self, probabilities: np.ndarray, coverage: float) -> np.ndarray:
         """bool [n, c]: whether a label is in a picture's set.
 
         Args:
             probabilities: float [n, c], calibrated.
-            coverage: share of pictures whose set holds the true label; the next higher one that is known is used.
+            coverage: share of pictures whose set holds the true label, taken as `known` gives it.
 
         Raises:
             ConfigError: if the coverage is beyond those that are known.
         """
-        place = next((i for i, known in enumerate(self.coverages) if known >= coverage - 1e-9), None)
-        if place is None or coverage <= 0:
-            raise ConfigError(f"coverage: wanted: a share above 0 and up to {self.coverages[-1]:g}, got {coverage:g}.")
-        quantile = self.quantiles[place]
+        quantile = self.quantiles[self.coverages.index(self.known(coverage))]
         if quantile is None:
             return np.ones(probabilities.shape, dtype=bool)
         return scores(probabilities, self.penalty, self.largest_free) <= quantile
@@ -102,9 +110,14 @@ def conformal_quantiles(
     )
 
 
+def quantile_rank(samples: int, coverage: float) -> int:
+    """⌈(n + 1) · coverage⌉: which of n rising scores is the quantile; n + 1 or more where there are too few."""
+    return math.ceil((samples + 1) * coverage - 1e-9)
+
+
 def _quantile(own: np.ndarray, coverage: float) -> float | None:
-    """The ⌈(n + 1) · coverage⌉-th smallest of n rising scores; None if there are too few."""
-    place = math.ceil((len(own) + 1) * coverage - 1e-9)
+    """The quantile of rising scores; None if there are too few."""
+    place = quantile_rank(len(own), coverage)
     return float(own[place - 1]) if place <= len(own) else None
 
 

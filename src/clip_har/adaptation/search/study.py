@@ -10,11 +10,11 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ _VALIDATIONS_BEFORE_PRUNING = 3  # the first is before any training, and slow st
 _TRIALS_FOR_IMPORTANCE = 8
 # What is kept with a trial in the study.
 _FIGURES, _REASON, _CUT_OFF, _REPEATED = "figures", "reason", "cut_off", "repeated"
+_TOLD = "told"  # kept with the study: how many trials `on_trial` was called with
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -60,7 +61,7 @@ def run_search(
         context: what each trial is fitted on, with an encoder of its own. Its key is not used: a trial that is cut off is
             done again from its start.
         file: SQLite database of this search. Trials that ended in it are not done again.
-        on_trial: called with each trial that ends.
+        on_trial: called once with each trial that ends; after a kill perhaps again with the last.
 
     Raises:
         TrainingError: if no trial came to its end, or the database cannot be used.
@@ -133,9 +134,10 @@ class _Search:
         self.truth = self.context.validation.label_indices
 
     def run(self) -> SearchResult:
-        config, until = self.config, time.monotonic() + (self.config.timeout or math.inf)
+        config, until = self.config, monotonic() + (self.config.timeout or math.inf)
         ended = self._ended()
-        while len(ended) < config.trials and time.monotonic() < until:
+        self._tell(ended)  # what ended just before it was killed
+        while len(ended) < config.trials and monotonic() < until:
             self._show(ended, "")
             trial = self._draw(ended)
             if trial is None:
@@ -143,9 +145,16 @@ class _Search:
                 break
             self._try(trial, ended)
             ended = self._ended()
-            if self.on_trial is not None:
-                self.on_trial(self._row(len(ended) - 1, ended[-1]))
+            self._tell(ended)
         return self._result(ended[: config.trials])
+
+    def _tell(self, ended: list[FrozenTrial]) -> None:
+        """Call `on_trial` with those of the ended trials that it has not had."""
+        if self.on_trial is None:
+            return
+        for number in range(self.study.user_attrs.get(_TOLD, 0), len(ended)):
+            self.on_trial(self._row(number, ended[number]))
+            self.study.set_user_attr(_TOLD, number + 1)
 
     def _ended(self) -> list[FrozenTrial]:
         """Trials that count, in order: those that came to an end, or failed by themselves."""
