@@ -102,15 +102,25 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> N
     found = search(killed, trials=9, on_trial=lambda trial: seen.append(trial.number))
     assert found.trials == expected.trials
     assert found == expected
-    assert seen == [0, 1, 2, 3, 4, 5, 6, 7, 8]  # nobody was told of 0 to 6, which had ended before
-    seen.clear()
-    assert search(killed, trials=10, on_trial=lambda trial: seen.append(trial.number)).trials[:9] == expected.trials
-    assert seen == [9]
+    assert seen == [6, 7, 8]  # 0 to 5 had been told of; 6 had ended, but its telling was cut off
     times = Counter(fits(killed))
     twice = [line for line, number in times.items() if number == 2]
     assert set(times.values()) <= {1, 2}
     assert len(twice) == 2
     assert set(times) == set(fits(whole))
+    seen.clear()
+    assert search(killed, trials=10, on_trial=lambda trial: seen.append(trial.number)).trials[:9] == expected.trials
+    assert seen == [9]
+
+
+def test_what_ended_just_before_a_kill_is_told_of_though_nothing_is_left_to_try(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.adaptation.search.toy_search", str(tmp_path), "1", "0 end"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    seen: list[int] = []
+    search(tmp_path, trials=1, on_trial=lambda trial: seen.append(trial.number))
+    search(tmp_path, trials=1, on_trial=lambda trial: seen.append(trial.number))
+    assert seen == [0]
 
 
 def test_more_trials_go_on_from_those_there_are(tmp_path: Path) -> None:
