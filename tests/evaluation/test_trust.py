@@ -48,3 +48,10 @@ def test_a_calibrated_model_keeps_its_promises() -> None:
 def test_an_older_bundle_promises_nothing() -> None:
     older = Calibration(temperature=1.0, split="calibration", samples=9, data_hash="")
     assert trust_figures(PROBABILITIES, LABELS, older).model_dump(exclude_none=True) == {}
+
+
+def test_the_interval_is_of_the_coverage_whose_quantile_is_used() -> None:
+    labels, probabilities = np.tile(LABELS, 50), np.tile(PROBABILITIES, (50, 1))
+    between = CALIBRATION.model_copy(update={"coverage": 0.8})  # the sets of 0.9 are what there is
+    asked, used = (trust_figures(probabilities, labels, given) for given in (between, CALIBRATION))
+    assert (asked.covered_low, asked.covered_high) == (used.covered_low, used.covered_high)

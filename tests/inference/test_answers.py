@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,40 @@ def test_the_box_is_what_the_encoder_sees() -> None:
 
 def replace_size(config: PreprocessingConfig) -> PreprocessingConfig:
     return config.model_copy(update={"resize_shortest_edge": None, "resize_to": (224, 224), "crop": None})
+
+
+def test_attentions_that_are_not_between_patches_are_no_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolutional encoder whose blocks also return attention-like maps is explained by its feature maps."""
+    import torch
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = torch.nn.Conv2d(3, 4, 4, stride=4)
+            self.gate = Gate()
+
+    class Gate(torch.nn.Module):
+        def forward(self, values):
+            return values.mean(dim=(2, 3)), values.mean(dim=3, keepdim=True)
+
+    torch.manual_seed(0)
+    model = Encoder()
+
+    class Dual:
+        backbone, model_type = "a test's", "a test's"
+
+        def __init__(self) -> None:
+            self.model = model
+
+        def image_tensor(self, pixels):
+            return torch.from_numpy(pixels)
+
+        def image_features(self, pixels):
+            return model.gate(model.features(pixels).relu())[0]
+
+    monkeypatch.setattr("clip_har.inference.explanation._eager", lambda encoder: nullcontext())
+    heat, method = heat_map(
+        Dual(), np.random.default_rng(0).random((3, 16, 16), dtype=np.float32), np.ones(4, np.float32)
+    )
+    assert method == "gradient_map"
+    assert heat.shape == (4, 4)
