@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from clip_har.component import Registry
 from tests.command import PROJECT
 from tests.tiny_models import colour_photos, tiny_clip
 
@@ -62,19 +65,29 @@ def test_make_targets_of_the_documents_exist() -> None:
     assert named <= targets
 
 
+def _register_parts(monkeypatch: pytest.MonkeyPatch, **registries: Registry) -> None:
+    """Run the blocks of extending.md that add to these registries, one to each; the entries go with the test."""
+    before = {}
+    for name, registry in registries.items():
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        before[name] = len(registry._entries)
+    for number, code in enumerate(blocks(PROJECT / "docs" / "extending.md", "python")):
+        adds = re.search(r"^(\w+)\.register\(", code, re.MULTILINE)
+        assert adds, f"block {number} of extending.md adds nothing"
+        if adds[1] in registries:
+            space = {"__name__": f"extending_{number}"}
+            exec(compile(code, f"extending.md block {number}", "exec", dont_inherit=True), space)
+    assert {name: len(registry._entries) for name, registry in registries.items()} == {
+        name: number + 1 for name, number in before.items()
+    }
+
+
 def test_the_parts_of_extending_md_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from clip_har.adaptation import METHODS
     from clip_har.data.sources import SOURCES, build_source, parse_source_config
-    from clip_har.tracking import TRACKERS
+    from clip_har.tracking import TRACKERS, DeliveryConfig, Outbox, RunIdentity, trackers_of
 
-    for registry in (METHODS, SOURCES, TRACKERS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    spaces: list[dict] = []
-    for code in blocks(PROJECT / "docs" / "extending.md", "python"):
-        space = {"__name__": f"extending_{len(spaces)}"}
-        exec(compile(code, f"extending.md block {len(spaces)}", "exec", dont_inherit=True), space)
-        spaces.append(space)
-    assert len(spaces) == 3
+    _register_parts(monkeypatch, METHODS=METHODS, SOURCES=SOURCES, TRACKERS=TRACKERS)
 
     photos = colour_photos(tmp_path / "photos", ("running", "sitting"), 30)
     (tmp_path / "camera").mkdir()
@@ -106,11 +119,47 @@ def test_the_parts_of_extending_md_work(tmp_path: Path, monkeypatch: pytest.Monk
     right = adapted.validation_logits.argmax(axis=1) == manifest.split("validation").label_indices
     assert right.mean() > 0.5
 
-    tracker = TRACKERS.get("file").from_settings({"path": tmp_path / "tracked.txt"})
-    tracker.start("a run", {}, {})
-    tracker.metrics({"accuracy": 0.5}, 3)
-    tracker.finish()
-    assert (tmp_path / "tracked.txt").read_text().splitlines()[1:] == ["3 accuracy 0.5", "finished"]
+    (tmp_path / "report.html").write_text("report")
+    patience = DeliveryConfig(interval=0.0, system_seconds=0.0)
+    make = trackers_of("folder", {"path": str(tmp_path / "tracked")})
+    box = Outbox(tmp_path / "tracking", RunIdentity(id="a-run", name="a run"), make, patience)
+    box.params({"seed": 3})
+    box.metrics({"lora/accuracy": 0.5}, 3)
+    box.figure("curves", b"png")
+    box.table("t", ["a"], [[1]])
+    box.tags({"data": "v1"})
+    box.artifact(tmp_path / "report.html")
+    box.model(tmp_path / "backbone", "backbone")
+    box.finish()
+    assert not list((tmp_path / "tracking").iterdir())
+    run = tmp_path / "tracked" / "a-run"
+    noted = json.loads((run / "run.json").read_text())
+    assert (noted["params"], noted["tags"], noted["status"]) == ({"seed": 3}, {"data": "v1"}, "finished")
+    assert noted["points"] == {"lora/accuracy 3": 0.5}
+    assert (run / "report.html").read_text() == "report"
+    assert {"figures/curves.png", "tables/t.json", "models/backbone/backbone/config.json"} <= {
+        file.relative_to(run).as_posix() for file in run.rglob("*")
+    }
+
+
+def test_the_exporter_and_the_runtime_of_extending_md_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clip_har.export import EXPORTERS
+    from clip_har.inference.exported import Exports
+    from clip_har.inference.predictor import Predictor
+    from clip_har.inference.runtimes import RUNTIMES
+    from tests.adaptation.tiny_study import tiny_study
+    from tests.inference.exported_bundle import exported_bundle
+
+    _register_parts(monkeypatch, EXPORTERS=EXPORTERS, RUNTIMES=RUNTIMES)
+    study = tiny_study(tmp_path / "study")
+    bundle = exported_bundle(study, tmp_path, ("onnx-optimised", "torch-export"))
+    assert {form.file for form in Exports.read(bundle).forms} >= {"onnx/image-fp32-optimised.onnx"}
+    photos = study.manifest.split("test").paths[:3]
+    expected = Predictor.load(bundle, "torch", device="cpu").embed_images(photos)
+    for runtime in ("torch-export", "onnx"):
+        found = Predictor.load(bundle, runtime, device="cpu")
+        assert found.runtime.name == runtime
+        np.testing.assert_allclose(found.embed_images(photos), expected, atol=1e-5)
 
 
 def test_the_code_of_predicting_md_works(

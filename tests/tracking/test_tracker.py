@@ -1,101 +1,15 @@
-"""Trackers may fail; runs go on."""
+"""What all trackers get: the same keys, the same texts, the same run ids."""
 
 from __future__ import annotations
 
-import json
-import logging
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from clip_har.tracking.record import record_run
-from clip_har.tracking.tracker import Guarded, flatten
-
-
-class Recorder:
-    """Notes every call; fails at one of them."""
-
-    def __init__(self, fails_at: str = "") -> None:
-        self.calls: list[tuple] = []
-        self.fails_at = fails_at
-
-    def _note(self, name: str, *arguments: Any) -> None:
-        self.calls.append((name, *arguments))
-        if name == self.fails_at:
-            raise ConnectionError("the server is gone")
-
-    def start(self, name: str, params: dict, tags: dict) -> None:
-        self._note("start", name, params, tags)
-
-    def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        self._note("metrics", values, step)
-
-    def artifact(self, path: Path, folder: str = "") -> None:
-        self._note("artifact", path, folder)
-
-    def finish(self, succeeded: bool = True) -> None:
-        self._note("finish", succeeded)
-
-    def link(self) -> str:
-        self._note("link")
-        return "http://tracker"
-
-
-def use(guarded: Guarded) -> str | None:
-    guarded.start("run", {"a": 1}, {})
-    guarded.metrics({"loss": 1.0}, 1)
-    guarded.metrics({"loss": 0.5}, 2)
-    guarded.artifact(Path("report.html"), "reports")
-    link = guarded.link()
-    guarded.finish(False)
-    return link
-
-
-def test_calls_are_handed_on() -> None:
-    recorder = Recorder()
-    assert use(Guarded(lambda: recorder)) == "http://tracker"
-    assert recorder.calls == [
-        ("start", "run", {"a": 1}, {}),
-        ("metrics", {"loss": 1.0}, 1),
-        ("metrics", {"loss": 0.5}, 2),
-        ("artifact", Path("report.html"), "reports"),
-        ("link",),
-        ("finish", False),
-    ]
-
-
-@pytest.mark.parametrize("fails_at", ["start", "metrics", "artifact", "finish", "link"])
-def test_a_failure_is_reported_once_and_the_tracker_left_alone(fails_at: str, caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Recorder(fails_at)
-    assert use(Guarded(lambda: recorder)) in ("http://tracker", None)
-    assert [name for name, *_ in recorder.calls].count(fails_at) == 1
-    assert recorder.calls[-1][0] == fails_at
-    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.message == "Recorder failed and is dropped for this run (ConnectionError: the server is gone)."
-
-
-def test_a_tracker_that_cannot_be_made_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:
-    def make() -> Recorder:
-        raise ImportError("no module named 'wandb'")
-
-    assert use(Guarded(make)) is None
-    assert [record.message for record in caplog.records] == [
-        "The experiment tracker failed and is dropped for this run (ImportError: no module named 'wandb')."
-    ]
-
-
-def test_no_tracker_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
-    assert use(Guarded(lambda: None)) is None
-    assert not caplog.records
-
-
-def test_ctrl_c_is_no_tracker_failure() -> None:
-    recorder = Recorder()
-    recorder.metrics = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-    with pytest.raises(KeyboardInterrupt):
-        use(Guarded(lambda: recorder))
+from clip_har.errors import ConfigError
+from clip_har.tracking.tracker import RunIdentity, flatten, normalised, normalised_key, plain_params, run_id_of
+from clip_har.tracking.trackers import TRACKERS, described, trackers_of
 
 
 def test_flatten() -> None:
@@ -103,67 +17,72 @@ def test_flatten() -> None:
     assert flatten(nested) == {"a.b": 1, "a.c.d": [1, 2], "e": None, "f": {}}
 
 
-@pytest.fixture
-def published(tmp_path: Path) -> Path:
-    """A published run, as far as recording looks at it."""
-    estimate = {"value": 0.75, "low": 0.7, "high": 0.8}
-    metrics = {"test": {"accuracy": estimate, "split": "test", "samples": 40}, "data": {"found": 41}}
-    record = {
-        "run": "train-1",
-        "model_id": "abc",
-        "method": "lora",
-        "data_hash": "d",
-        "code_hash": "c",
-        "run_id": "r",
-        "environment": {"git_revision": None},
-    }
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    (tmp_path / "run.json").write_text(json.dumps(record))
-    (tmp_path / "report.html").write_text("<p>report</p>")
-    return tmp_path
-
-
-SETTINGS = yaml.safe_dump({"seed": 0, "model": {"backbone": "b"}, "adaptation": {"lora": {"training": {"epochs": 2}}}})
-HISTORIES = {
-    "lora": [
-        {"step": 0, "epoch": 0, "accuracy": 0.2, "log_loss": 2.0},
-        {"step": 7, "epoch": 1, "loss": 1.5, "accuracy": 0.5, "log_loss": 1.0},
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("lora/loss", "lora/loss"),
+        ("test.per_class.rock'n'roll (live).f1", "test.per_class.rock_n_roll _live_.f1"),
+        ("per_class.使う", "per_class.使う"),
+        ("/a//b/", "a/b"),
+        ("../a/./b", "__/a/_/b"),
+        ("", "_"),
+        (" a / b ", "a/b"),
     ],
-    "linear_probe": [{"inverse_strength": 0.1, "accuracy": 0.3}, {"inverse_strength": 1.0, "accuracy": 0.4}],
-    "zero_shot": [],
-}
+)
+def test_keys_are_such_as_every_tracker_takes(key: str, expected: str) -> None:
+    assert normalised_key(key) == expected
 
 
-def test_a_run_is_recorded_whole(published: Path) -> None:
-    recorder = Recorder()
-    record_run(lambda: recorder, published, SETTINGS, HISTORIES)
-    (_, name, params, tags), *rest = recorder.calls
-    assert name == "train-1"
-    assert params == {"seed": 0, "model.backbone": "b", "adaptation.lora.training.epochs": 2}
-    expected = {"model_id": "abc", "method": "lora", "data_hash": "d", "code_hash": "c", "run_id": "r"}
-    assert tags == expected | {"git_revision": "None"}
-    assert rest == [
-        ("metrics", {"lora.accuracy": 0.2, "lora.log_loss": 2.0}, 0),
-        ("metrics", {"lora.loss": 1.5, "lora.accuracy": 0.5, "lora.log_loss": 1.0}, 7),
-        ("metrics", {"linear_probe.inverse_strength": 0.1, "linear_probe.accuracy": 0.3}, 0),
-        ("metrics", {"linear_probe.inverse_strength": 1.0, "linear_probe.accuracy": 0.4}, 1),
-        (
-            "metrics",
-            {
-                "test.accuracy": 0.75,
-                "test.accuracy.low": 0.7,
-                "test.accuracy.high": 0.8,
-                "test.samples": 40.0,
-                "data.found": 41.0,
-            },
-            0,
-        ),
-        *(("artifact", published / file, "") for file in ("report.html", "metrics.json", "run.json")),
-        ("finish", True),
-    ]
+def test_long_keys_stay_apart() -> None:
+    first, second = (normalised_key("k" * 300 + end) for end in "ab")
+    assert len(first) == len(second) == 250
+    assert first != second
 
 
-@pytest.mark.parametrize("fails_at", ["start", "metrics", "artifact", "finish"])
-def test_recording_never_stops_a_run(published: Path, fails_at: str, caplog: pytest.LogCaptureFixture) -> None:
-    record_run(lambda: Recorder(fails_at), published, SETTINGS, HISTORIES)
-    assert "Recorder failed and is dropped" in caplog.text
+def test_keys_that_become_alike_get_a_number() -> None:
+    assert normalised({"a(b": 1, "a)b": 2, "a_b": 3}) == {"a_b": 1, "a_b_2": 2, "a_b_3": 3}
+
+
+def test_params_are_json_values_under_flat_keys() -> None:
+    given = {"model": {"layers": (1, 2), "path": Path("a/b")}, "none": None, "long": "x" * 9000}
+    assert plain_params(given) == {"model.layers": [1, 2], "model.path": "a/b", "none": None, "long": "x" * 6000}
+
+
+def test_run_ids_are_stable_and_apart() -> None:
+    assert run_id_of("train-2026_11_26-09_00_00_123") == "train-2026-11-26-09-00-00-123"
+    names = ["使う", "食べる", "a!", "a?", "x" * 200, "x" * 201, "a", "-"]
+    ids = [run_id_of(name) for name in names]
+    assert len(set(ids)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,95}", identity) for identity in ids)
+    assert ids == [run_id_of(name) for name in names]
+
+
+def test_an_inner_run_names_its_parent() -> None:
+    inner = RunIdentity.of("train 1").inner("search trial 3", {"state": "failed"})
+    assert (inner.id, inner.name, inner.parent) == ("train-1-search-trial-3", "train 1 search trial 3", "train-1")
+    assert inner.tags == {"state": "failed"}
+
+
+def test_a_flavor_stands_for_its_trackers() -> None:
+    settings = {"tracking_uri": "sqlite:///a.db", "project_name": "p"}
+    assert list(trackers_of("mlflow", settings)) == ["mlflow"]
+    assert list(trackers_of("wandb", settings)) == ["wandb"]
+    assert list(trackers_of("dual", settings)) == ["mlflow", "wandb"]
+    with pytest.raises(ConfigError, match=r"no experiment tracker 'mlfow'.*'mlflow'"):
+        trackers_of("mlfow", settings)
+
+
+def test_secrets_are_not_written_down() -> None:
+    settings = {"tracking_uri": "https://me:pass@host:5000/x", "api_key": "k", "tracking_password": "p", "entity": None}
+    (maker,) = trackers_of("mlflow", settings).values()
+    assert described(maker) == {"tracking_uri": "https://me@host:5000/x"}
+    assert described(lambda: None) == {}
+
+
+def test_every_registered_tracker_has_all_methods() -> None:
+    from clip_har.tracking.tracker import Tracker
+
+    wanted = {name for name in vars(Tracker) if not name.startswith("_")}
+    assert len(wanted) == 11
+    for name in TRACKERS:
+        assert wanted <= set(dir(TRACKERS.get(name)))

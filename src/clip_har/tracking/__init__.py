@@ -1,14 +1,14 @@
 """Experiment tracking behind one interface. A tracker that fails is reported and dropped; it never stops a run.
 
-To add one: write a class with the methods of `Tracker`, and name it in `TRACKERS` (see docs/extending.md).
+Steps record into an `Outbox`. To add a tracker: write a class with the methods of `Tracker`, and name it in `TRACKERS` (see
+docs/extending.md).
 """
 
 from __future__ import annotations
 
-from clip_har.component import Registry
-from clip_har.tracking.tracker import Guarded, Tracker
+from clip_har.tracking.delivery import DeliveryConfig
+from clip_har.tracking.outbox import Outbox, Recording
+from clip_har.tracking.tracker import RunIdentity, Tracker
+from clip_har.tracking.trackers import TRACKERS, trackers_of
 
-TRACKERS: Registry[Tracker] = Registry("experiment tracker", {"mlflow": "clip_har.tracking.mlflow:MlflowTracker"})
-"""By the flavor of the stack's experiment tracker."""
-
-__all__ = ["TRACKERS", "Guarded", "Tracker"]
+__all__ = ["TRACKERS", "DeliveryConfig", "Outbox", "Recording", "RunIdentity", "Tracker", "trackers_of"]
