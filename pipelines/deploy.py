@@ -1,27 +1,29 @@
-"""deploy: a bundle → its encoders in fast forms, those that answer like PyTorch kept in it, and timed."""
+"""deploy: a bundle → its encoders in fast forms, those that answer like PyTorch kept and timed → the champion, if better."""
 
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from clip_har.config import RunConfig
+from clip_har.data.sources.base import CURRENT
 from clip_har.export import EXPORTERS
-from clip_har.runs import latest_bundle
+from pipelines.bundles import bundle_path
 from pipelines.caching import on_its_code
 from pipelines.labelled_data import labelled_data, plan_of_labelled_data
 from steps.deployment.benchmark_forms import benchmark_forms
 from steps.deployment.export_model import export_model
 from steps.deployment.gate_forms import gate_forms
+from steps.deployment.promote import promote
 from steps.deployment.publish_exports import publish_exports
 from steps.evaluation.open_bundle import open_bundle
 
 
 @pipeline(name="deploy", execution_mode=ExecutionMode.FAIL_FAST)
 def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, version: str | None = None) -> None:
-    """Export a bundle, keep what passes the gate, time it, publish it."""
+    """Export a bundle, keep what passes the gate, time it, compare it with the champion, publish it."""
     limits, compute = config.validation.limits, config.compute
     exporters = [EXPORTERS.module(name) for name in config.export.exporters]
     manifest, _, fingerprint = labelled_data(config, workspace, version)
-    bundle = open_bundle(path=str(config.bundle or latest_bundle(outputs)), with_exports=False)
+    bundle = open_bundle(path=str(bundle_path(config)), with_exports=False)
     forms = on_its_code(export_model, *exporters)(
         bundle=bundle,
         manifest=manifest,
@@ -34,6 +36,23 @@ def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, versi
         bundle=bundle, manifest=manifest, forms=forms, gate=config.export.gate, compute=compute, limits=limits
     )
     latency = benchmark_forms(bundle=bundle, forms=forms, report=report, latency=config.export.latency, compute=compute)
+    promotions = []
+    if config.promotion.enabled:
+        promoted = promote(
+            bundle=bundle,
+            manifest=manifest,
+            forms=forms,
+            report=report,
+            latency=latency,
+            promotion=config.promotion,
+            compute=compute,
+            limits=limits,
+            embedding_cache=config.embedding_cache,
+            workspace=workspace,
+            remote=config.workspace.remote,
+            newest=config.data.version == CURRENT,
+        )
+        promotions.append(promoted)
     publish_exports(
         bundle=bundle,
         forms=forms,
@@ -43,10 +62,12 @@ def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, versi
         outputs=outputs,
         folder=config.paths.run,
         settings=settings,
+        promotions=promotions,
     )
 
 
 def plan(config: RunConfig, version: str | None = "published") -> list[str]:
     """Names of the steps, in order."""
-    own = ["open_bundle", "export_model", "gate_forms", "benchmark_forms", "publish_exports"]
-    return [*plan_of_labelled_data(version), *own]
+    own = ["open_bundle", "export_model", "gate_forms", "benchmark_forms"]
+    compared = ["promote"] if config.promotion.enabled else []
+    return [*plan_of_labelled_data(version), *own, *compared, "publish_exports"]

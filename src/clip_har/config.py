@@ -27,6 +27,8 @@ from clip_har.export.config import ExportConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.calibration import CalibrationConfig
 from clip_har.models.prompts import PromptConfig
+from clip_har.registry.hub.config import HubConfig
+from clip_har.registry.promotion import PromotionConfig
 from clip_har.training.embedding_cache import EmbeddingCacheConfig
 from clip_har.training.pretrain import PretrainingConfig
 
@@ -160,10 +162,15 @@ class RunConfig(ComponentConfig):
     export: ExportConfig = Field(
         ExportConfig(), description="Which fast forms `deploy` makes, and what they must reach."
     )
+    promotion: PromotionConfig = Field(
+        PromotionConfig(), description="What a bundle must be for `deploy` to make it the champion."
+    )
     bundle: str | None = Field(
         None,
-        description="Bundle that `evaluate` measures and `deploy` exports; if not given, the newest that a run published.",
+        description="Bundle that `evaluate` measures, `deploy` exports and `publish` sends: a folder, `champion`, or "
+        "`hf://OWNER/NAME@REVISION`; if not given, the newest that a run published (`publish`: the champion, if there is one).",
     )
+    hub: HubConfig | None = Field(None, description="The repository on the Hub that `publish` sends to.")
 
     @field_validator("search", mode="before")
     @classmethod

@@ -27,6 +27,7 @@ def publish(
     backbone: Path | None = None,
     model_card: str | None = None,
     files: Mapping[str, bytes | str] | None = None,
+    folders: Mapping[str, Path] | None = None,
     fixed: str | Path | None = None,
 ) -> Path:
     """Publish a run whole or not at all, and point `outputs/latest` at it.
@@ -40,6 +41,7 @@ def publish(
         backbone: a Hugging Face folder, which becomes `backbone/`.
         model_card: its README.md.
         files: further files: path below the run's folder → content.
+        folders: further folders: path below the run's folder → what is copied there.
         fixed: the run's folder, instead of one below `outputs` with the run's name; what an earlier run published there
             is replaced as a whole. For DVC's stages.
 
@@ -59,6 +61,8 @@ def publish(
         write_json(folder / "metrics.json", metrics)
         for path, content in (files or {}).items():
             write_atomic(folder / path, content)
+        for path, source in (folders or {}).items():
+            shutil.copytree(source, folder / path)
         write_json(folder / "run.json", record | {"run": target.name if fixed is None else name})
     if fixed is not None:
         _replace(target, made)

@@ -10,13 +10,11 @@ from clip_har.evaluation.model_card import render_model_card
 from clip_har.evaluation.zero_shot import ZeroShotReport
 from clip_har.evaluation.zero_shot_report import render_zero_shot
 from clip_har.runs import publish
-from clip_har.tracking.record import record_run
 from clip_har.training.pretrain import PretrainedBackbone
-from stacks.tracking import active_tracker
 from steps.code import PROJECT
+from steps.recording import record_published
 from steps.timing import describe_current_run
-
-_NAME = "pretraining"
+from steps.training.pretrain_backbone import PART
 
 
 @step(enable_cache=False)
@@ -47,7 +45,7 @@ def publish_backbone(
     }
     report = render_zero_shot(
         zero_shot,
-        histories={_NAME: backbone.history},
+        histories={PART: backbone.history},
         run={"steps": run["steps"], "facts": facts, "config": settings},
     )
     card = render_model_card(
@@ -76,5 +74,13 @@ def publish_backbone(
         model_card=card,
         fixed=folder,
     )
-    record_run(active_tracker, published, settings, {_NAME: backbone.history})
+    record_published(
+        published,
+        histories={PART: ("pretrain_backbone", backbone.history)},
+        tables={
+            "zero_shot": [group.model_dump(exclude={"labels"}) for group in zero_shot.groups],
+            "per_class": zero_shot.per_class,
+        },
+        model="backbone",
+    )
     return str(published)

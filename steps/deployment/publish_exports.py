@@ -12,12 +12,15 @@ from clip_har.export.latency import LatencyReport
 from clip_har.export.page import render_export_report
 from clip_har.export.report import ExportReport
 from clip_har.models.bundle import ModelBundle
+from clip_har.registry.page import render_promotion
+from clip_har.registry.report import PromotionReport
 from clip_har.runs import publish
-from clip_har.tracking.record import record_run
-from stacks.tracking import active_tracker
 from steps.code import PROJECT
+from steps.recording import record_published
 from steps.scratch import scratch_folder
 from steps.timing import describe_current_run
+
+_PROMOTION = "promotion.html"
 
 
 @step(enable_cache=False)
@@ -30,12 +33,14 @@ def publish_exports(
     outputs: str,
     folder: str | None,
     settings: str,
+    promotions: list[PromotionReport] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` with the bundle and its forms, and record the run with the stack's tracker.
 
     Args:
         folder: the run's folder, if it is to be a certain one.
         settings: the composed configuration as YAML, to be written down.
+        promotions: the comparison with the champion, if there was one.
     """
     run = describe_current_run()
     environment = describe_environment(PROJECT)
@@ -47,8 +52,19 @@ def publish_exports(
         "Machine": f"{environment['processor']}, {environment['cores']} cores, {environment['gpu'] or 'no GPU'}",
         "Packages": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
     }
-    page = render_export_report(report, latency, {"steps": run["steps"], "facts": facts, "config": settings})
-    listed = json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
+    pages, figures, about = (
+        {},
+        {"export": report.figures()},
+        {"steps": run["steps"], "facts": facts, "config": settings},
+    )
+    for decided in promotions:
+        pages = {
+            _PROMOTION: render_promotion(decided, {"facts": facts, "export": "export_report.html"}),
+            "promotion_report.json": _listed(decided),
+        }
+        figures["promotion"] = decided.figures()
+        about["promotion"] = {"page": _PROMOTION, "decision": decided.decision}
+    page = render_export_report(report, latency, about)
     record = {
         **run,
         "model_id": bundle.model_id,
@@ -65,13 +81,22 @@ def publish_exports(
         run["name"],
         bundle=with_exports(bundle, forms, report, scratch_folder() / "bundle"),
         report=page,
-        metrics={"export": report.figures()},
+        metrics=figures,
         record=record,
-        files={"export_report.html": page, "export_report.json": listed + "\n"} | _unmeasured(forms, report),
+        files={"export_report.html": page, "export_report.json": _listed(report)} | pages | _unmeasured(forms, report),
         fixed=folder,
     )
-    record_run(active_tracker, published, settings, {})
+    record_published(
+        published,
+        tables={"forms": report.table(), "latency": [row.model_dump() for row in latency.rows]},
+        files=("export_report.html", "export_report.json", *pages),
+        model="bundle",
+    )
     return str(published)
+
+
+def _listed(report: ExportReport | PromotionReport) -> str:
+    return json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _unmeasured(forms: MadeForms, report: ExportReport) -> dict[str, bytes]:

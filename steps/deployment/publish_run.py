@@ -16,14 +16,15 @@ from clip_har.evaluation.evaluate import EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard
 from clip_har.evaluation.open_vocabulary import open_vocabulary_figures
 from clip_har.evaluation.plot_data import plot_files
+from clip_har.evaluation.plot_images import plot_images
 from clip_har.evaluation.report import render_report
 from clip_har.models.bundle import ModelBundle
 from clip_har.models.preprocessing import PreprocessingConfig
 from clip_har.runs import publish
-from clip_har.tracking.record import record_run
 from clip_har.training.contact_sheet import augmentation_sheets
-from stacks.tracking import active_tracker
 from steps.code import PROJECT
+from steps.curves import search_part, trial_rows
+from steps.recording import record_published
 from steps.timing import describe_current_run
 
 
@@ -116,5 +117,16 @@ def publish_run(
         files=plot_files(evaluation, leaderboard, histories) | listed,
         fixed=folder,
     )
-    record_run(active_tracker, published, settings, histories)
+    searched = {search_part(search.config.candidate): trial_rows(search.trials) for search in searches}
+    tables = {"per_class": evaluation.per_class}
+    if leaderboard is not None:
+        tables["leaderboard"] = leaderboard.table()
+    record_published(
+        published,
+        histories={name: (f"adapt_{name}", history) for name, history in histories.items()}
+        | {part: (part, rows) for part, rows in searched.items()},
+        tables=tables,
+        figures=lambda: plot_images(evaluation, leaderboard, histories),
+        model="bundle",
+    )
     return str(published)

@@ -49,11 +49,15 @@ def test_deploy(first_run, tmp_path: Path) -> None:
 
     done = place.run("deploy", *TRAIN, *FEW)
     assert done.code == 0, done.err
-    assert place.ran() == {"open_data", "open_bundle", "benchmark_forms", "publish_exports"}
+    assert place.ran() == {"open_data", "open_bundle", "benchmark_forms", "promote", "publish_exports"}
+    assert "is the champion already" in done.said, "a first version keeps to the bounds"
 
     strict = ("--set", "export.gate.fp32.cosine_minimum=1", "--set", "export.gate.fp32.agreement=1")
-    done = place.run("deploy", *TRAIN, *FEW, *strict, "--set", f"bundle={before / 'bundle'}")
+    alone = ("--set", f"bundle={before / 'bundle'}", "--set", "promotion.enabled=false")
+    done = place.run("deploy", *TRAIN, *FEW, *strict, *alone)
     assert done.code == 0, done.err
+    assert "promote" not in place.ran()
+    assert not (place.latest / "promotion.html").exists()
     assert "export_model" not in place.ran(), "the gate's bounds change nothing that it makes"
     assert "gate_forms" in place.ran()
     report = json.loads((place.latest / "export_report.json").read_text())
@@ -72,6 +76,11 @@ def test_mistakes_are_found_at_once(furnished: Path, tmp_path: Path) -> None:
         (("--set", "bundle=nowhere"), "bundle: there is no folder 'nowhere'"),
         (("--set", "export.forms=[onx]"), "export.forms: there is no exporter 'onx'. Did you mean 'onnx'?"),
         (("--set", "export.gate.int8.accuracy=1"), "export.gate.int8.accuracy: unknown key"),
+        (
+            ("--set", "promotion.metric=recall"),
+            "promotion.metric: wanted: 'accuracy', 'balanced_accuracy' or 'macro_f1'",
+        ),
+        (("--set", "bundle=champion"), "bundle: there is no champion"),
     ):
         done = place.run("deploy", *TRAIN, *settings)
         assert (done.code, done.out) == (2, "")

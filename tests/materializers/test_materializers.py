@@ -45,6 +45,8 @@ from clip_har.inference.exported import ExportedForm, Exports
 from clip_har.models.bundle import ModelBundle, OpenVocabulary
 from clip_har.models.estimates import Estimate
 from clip_har.models.head import softmax
+from clip_har.registry.promotion import Answers, Gate, PromotionConfig, Speed, decide
+from clip_har.registry.report import PromotionReport, Side
 from clip_har.training.pretrain import PretrainedBackbone
 from clip_har.training.trainer import TrainerConfig
 from materializers.folder import FolderMaterializer
@@ -201,6 +203,17 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
     def latency(median: float = 1.5, reason: str = "no form") -> LatencyReport:
         row = RuntimeLatency(runtime="torch", median=median, p99=2.0, load=0.1)
         return LatencyReport(host={"cores": 2}, rows=(row,), left_out={"onnx": reason})
+
+    def promotion(challenger: str = "a", wrong: int = 3) -> PromotionReport:
+        sides = [
+            Side(model_id=one * 64, method="probe", backbone="b", labels=LABELS, data_revision="r")
+            for one in (challenger, "b")
+        ]
+        truth = np.arange(24) % len(LABELS)
+        answers = Answers(
+            "the newest data", "r", LABELS, truth, softmax(logits), np.eye(len(LABELS))[(truth + wrong) % 4]
+        )
+        return decide(*sides, [answers], Gate(1, 1), Speed("torch", 1.0, "torch", 1.0), PromotionConfig(resamples=100))
 
     def zero_shot(unseen: tuple[str, ...] = ("running",)):
         names = {label: (label,) for label in LABELS}
@@ -383,6 +396,13 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
             lambda data: data.model_dump(),
             {"fastest": "torch", "torch_milliseconds": 1.5},
             "1.50 ms",
+        ),
+        "promotion_report": Case(
+            promotion,
+            {"challenger": lambda: promotion("c"), "figures": lambda: promotion(wrong=0)},
+            lambda data: data.model_dump(),
+            {"challenger": "a" * 64, "champion": "b" * 64, "metric": "accuracy"},
+            "probe</b> is",
         ),
         "zero_shot_report": Case(
             zero_shot,

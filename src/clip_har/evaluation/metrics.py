@@ -4,43 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip_har.models.estimates import Estimate
+from clip_har.models.estimates import (
+    Estimate,
+    confusion_matrix,
+    figures_of_confusion,
+    ratio,
+)
 from clip_har.models.estimates import difference as difference  # of both rooms above inference
 from clip_har.models.estimates import reliability as reliability
-
-
-def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [c, c]: rows are true classes, columns predicted ones."""
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-
-
-def figures_of_confusion(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy and averaged precision, recall and F1.
-
-    Args:
-        confusion: [..., c, c]. Classes without a sample are left out of the averages (they have no recall); a class
-            that is never predicted has precision 0, as in scikit-learn with `zero_division=0`.
-
-    Returns:
-        For each figure an array [...].
-    """
-    confusion = confusion.astype(np.float64)
-    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
-    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    precision, recall = _ratio(correct, predicted), _ratio(correct, support)
-    f1 = _ratio(2 * correct, support + predicted)
-    present = support > 0
-    count, total = present.sum(axis=-1), support.sum(axis=-1)
-    figures = {"accuracy": _ratio(correct.sum(axis=-1), total)}
-    figures["balanced_accuracy"] = _ratio((recall * present).sum(axis=-1), count)
-    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-        figures[f"macro_{name}"] = _ratio((values * present).sum(axis=-1), count)
-        figures[f"weighted_{name}"] = _ratio((values * support).sum(axis=-1), total)
-    return figures
-
-
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b > 0)
 
 
 def estimates(probabilities: np.ndarray, labels: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
@@ -97,9 +68,9 @@ def per_class(probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, .
             {
                 "label": name,
                 "support": int(support[index]),
-                "precision": float(_ratio(correct[index], predicted[index])),
-                "recall": float(_ratio(correct[index], support[index])),
-                "f1": float(_ratio(2 * correct[index], support[index] + predicted[index])),
+                "precision": float(ratio(correct[index], predicted[index])),
+                "recall": float(ratio(correct[index], support[index])),
+                "f1": float(ratio(2 * correct[index], support[index] + predicted[index])),
                 "average_precision": (
                     float(average_precision_score(positive, probabilities[:, index])) if positive.any() else 0.0
                 ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from clip_har.component import ComponentConfig
-from clip_har.errors import ConfigError
+from clip_har.errors import BundleError, ConfigError
 from clip_har.inference.machine import host_facts
 from clip_har.inference.runtimes import AUTO, RUNTIMES
 from clip_har.models.preprocessing import PreprocessingConfig
@@ -93,3 +94,46 @@ def measure_latency(
         for name, values in spent.items()
     ]
     return LatencyReport(host=host_facts(), rows=tuple(sorted(rows, key=lambda row: row.median)), left_out=left_out)
+
+
+def measure_in_turn(
+    bundles: Sequence[ModelBundle],
+    runtimes: Sequence[str],
+    config: LatencyConfig | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+) -> list[RuntimeLatency]:
+    """Time bundles beside each other, a picture each in turn, so that all see the same machine.
+
+    Args:
+        runtimes: for each bundle; torch is taken where one does not run here.
+    """
+    config = config or LatencyConfig()
+    loaded, names, seconds = [], [], []
+    for bundle, name in zip(bundles, runtimes, strict=True):
+        started = time.perf_counter()
+        try:
+            runtime = RUNTIMES.get(name).load(bundle, device=device, threads=threads)
+        except (BundleError, ConfigError):
+            name = "torch"
+            runtime = RUNTIMES.get(name).load(bundle, device=device, threads=threads)
+        loaded.append(runtime)
+        names.append(name)
+        seconds.append(time.perf_counter() - started)
+    generator = np.random.default_rng(0)
+    sizes = [PreprocessingConfig.read(bundle.path).output_size for bundle in bundles]
+    pictures = [generator.normal(size=(1, 3, *size)).astype(np.float32) for size in sizes]
+    for runtime, picture in zip(loaded, pictures, strict=True):  # a first run allocates and compiles
+        runtime.encode(picture)
+    spent: list[list[float]] = [[] for _ in loaded]
+    for number in range(config.rounds):
+        order = range(len(loaded)) if number % 2 == 0 else reversed(range(len(loaded)))
+        for index in order:
+            began = time.perf_counter()
+            loaded[index].encode(pictures[index])
+            spent[index].append(1000 * (time.perf_counter() - began))
+    return [
+        RuntimeLatency(runtime=name, median=statistics.median(values), p99=float(np.percentile(values, 99)), load=load)
+        for name, values, load in zip(names, spent, seconds, strict=True)
+    ]

@@ -27,7 +27,8 @@ def render_export_report(
 
     Args:
         latency: what the accepted forms take on this machine.
-        run: `steps` (name, status, seconds), `facts` (name → text) and `config` (YAML).
+        run: `steps` (name, status, seconds), `facts` (name → text) and `config` (YAML); `promotion` (page, decision) if the
+            bundle was compared with the champion.
     """
     found = environment("clip_har.export")
     found.filters["duration"] = lambda seconds: f"{seconds:.1f} s"

@@ -110,6 +110,19 @@ class ExportReport(ComponentConfig):
             forms[key + dynamic] = {"accepted": row.accepted, **figures}
         return {"split": self.split, "samples": self.samples, "accuracy": self.accuracy.model_dump(), "forms": forms}
 
+    def table(self) -> list[dict[str, Any]]:
+        """A row a form: the verdict, its size in bytes, and the figure of each check."""
+        return [
+            {
+                "form": row.form.name,
+                "encoder": row.form.encoder,
+                "accepted": row.accepted,
+                "size": row.size,
+                **{check.name: check.figure for check in row.checks},
+            }
+            for row in self.forms
+        ]
+
 
 def _cosine(value: float) -> str:
     """As many nines as tell it from 1 (0.99996, 0.9812), never rounded up to a bound that it misses."""

@@ -1,4 +1,4 @@
-"""Figures with intervals that more than one room needs: paired differences of accuracy, and calibration error."""
+"""Figures that more than one room needs: averages over classes, paired differences with intervals, calibration error."""
 
 from __future__ import annotations
 
@@ -14,6 +14,41 @@ class Estimate(ComponentConfig):
     value: float = Field(description="On all samples.")
     low: float = Field(description="Lower end of the 95 % interval.")
     high: float = Field(description="Upper end of the 95 % interval.")
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """int64 [c, c]: rows are true classes, columns predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def figures_of_confusion(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy and averaged precision, recall and F1.
+
+    Args:
+        confusion: [..., c, c]. Classes without a sample are left out of the averages (they have no recall); a class
+            that is never predicted has precision 0, as in scikit-learn with `zero_division=0`.
+
+    Returns:
+        For each figure an array [...].
+    """
+    confusion = confusion.astype(np.float64)
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    precision, recall = ratio(correct, predicted), ratio(correct, support)
+    f1 = ratio(2 * correct, support + predicted)
+    present = support > 0
+    count, total = present.sum(axis=-1), support.sum(axis=-1)
+    figures = {"accuracy": ratio(correct.sum(axis=-1), total)}
+    figures["balanced_accuracy"] = ratio((recall * present).sum(axis=-1), count)
+    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+        figures[f"macro_{name}"] = ratio((values * present).sum(axis=-1), count)
+        figures[f"weighted_{name}"] = ratio((values * support).sum(axis=-1), total)
+    return figures
+
+
+def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b, and 0 where b is 0."""
+    return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b > 0)
 
 
 def difference(first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, resamples: int, seed: int) -> Estimate:
