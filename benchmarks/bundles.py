@@ -7,23 +7,9 @@ from pathlib import Path
 
 from measuring import HAR, HAR_DUAL_ENCODER
 
-LABELS = (
-    "calling",
-    "clapping",
-    "cycling",
-    "dancing",
-    "drinking",
-    "eating",
-    "fighting",
-    "hugging",
-    "laughing",
-    "listening_to_music",
-    "running",
-    "sitting",
-    "sleeping",
-    "texting",
-    "using_laptop",
-)
+from clip_har.samples import HAR_ACTIONS
+
+LABELS = HAR_ACTIONS
 TEMPLATE = "a photo of a person {}."
 MODELS = {"ViT-B/32": 32, "ViT-B/16": 16, "tiny-clip": "tiny-clip", "har_dual_encoder": str(HAR_DUAL_ENCODER)}
 
@@ -115,7 +101,7 @@ def photographs(count: int) -> list[bytes]:
     """Small JPEGs: real photographs where they are on this machine, drawn pictures of the same size elsewhere."""
     if HAR.is_dir():
         return [path.read_bytes() for path in sorted((HAR / "train").iterdir())[:count]]
-    from clip_har.samples import HAR_ACTIONS, describe_scene, draw_scene
+    from clip_har.samples import describe_scene, draw_scene
 
     files = []
     for number in range(count):
