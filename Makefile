@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/sample.yaml
+WORKSPACE ?= workspace
 READY := $(VENV)/ready
 # two workers, each with one thread: most of a case is starting processes and importing
 SIDE_BY_SIDE := -n 2 --dist loadscope
 
-.PHONY: help setup train test test-fast lint bench
+.PHONY: help setup train test test-fast lint bench dashboard
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,3 +36,6 @@ lint: setup ## check style
 
 bench: setup ## measure every number of the README and renew docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
+
+dashboard: setup ## open ZenML's dashboard on the local store (WORKSPACE=workspace)
+	$(BIN)/python -m stacks.dashboard --workspace $(WORKSPACE)

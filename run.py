@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelines import CONFIGS, MADE_FIRST, PIPELINES
 
 _PROJECT = Path(__file__).parent
+DEFAULT_STACK = "local"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +28,12 @@ def _run(options: argparse.Namespace) -> int:
     try:
         from clip_har.config import load_config
 
+        if options.list_stacks:
+            from stacks.listing import show_stacks
+
+            config = load_config(options.config or _PROJECT / "configs" / "sample.yaml", options.set)
+            show_stacks(config.workspace.path)
+            return 0
         if options.pipeline not in PIPELINES:
             raise ConfigError(
                 f"--pipeline: there is no pipeline {options.pipeline!r}. {did_you_mean(options.pipeline, PIPELINES)}"
@@ -45,9 +52,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> str:
-    """The options that the configuration comes from, as they can be typed again."""
+    """The options that the configuration comes from, and the stack, as they can be typed again."""
     named = ["--config", str(options.config)] if options.config else []
-    words = [*named, *(word for override in options.set for word in ("--set", override))]
+    stack = [] if options.stack == DEFAULT_STACK else ["--stack", options.stack]
+    words = [*named, *stack, *(word for override in options.set for word in ("--set", override))]
     return f" {shlex.join(words)}" if words else ""
 
 
@@ -72,7 +80,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=f"pipelines:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pipeline", required=True, metavar="NAME", help="which pipeline to run (below)")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--pipeline", metavar="NAME", help="which pipeline to run (below)")
+    wanted.add_argument(
+        "--list-stacks", action="store_true", help="show the stacks, their components, and whether each is reachable"
+    )
     parser.add_argument(
         "--config",
         type=Path,
@@ -80,7 +92,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="default: configs/sample.yaml (for pretrain: configs/pretrain.yaml)",
     )
     parser.add_argument(
-        "--stack", default="local", metavar="NAME", help="which stack of stacks/ to run on (default: local)"
+        "--stack",
+        default=DEFAULT_STACK,
+        metavar="NAME",
+        help=f"which stack of stacks/ to run on (default: {DEFAULT_STACK})",
     )
     parser.add_argument(
         "--set",

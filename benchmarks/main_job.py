@@ -87,6 +87,7 @@ def _trained(config, workspace: str, revision: str):
         review_labels,
     )
     from steps.data.open_data import open_data
+    from steps.training.context import FitSettings
 
     model, prompts, compute, limits = config.model, config.prompts, config.compute, config.validation.limits
     manifest, report, fingerprint = open_data.entrypoint(revision, workspace, config.workspace.remote)
@@ -94,17 +95,23 @@ def _trained(config, workspace: str, revision: str):
     caches = (limits, config.pixel_cache, config.embedding_cache, workspace)
     embeddings = embed_images.entrypoint(manifest, model, compute, *caches)
     review = review_labels.entrypoint(manifest, embeddings, config.label_review, config.seed)
+    fit = FitSettings(
+        model=model,
+        prompts=prompts,
+        compute=compute,
+        seed=config.seed,
+        limits=limits,
+        cache=config.pixel_cache,
+        embedding_cache=config.embedding_cache,
+        workspace=workspace,
+    )
     candidates = [
         adapt.entrypoint(
             manifest,
             embeddings,
             name,
             config.adaptation.candidates[name],
-            model,
-            prompts,
-            compute,
-            config.seed,
-            *caches,
+            fit,
         )
         for name in config.adaptation.methods
     ]

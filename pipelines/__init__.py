@@ -4,7 +4,9 @@ PIPELINES = {
     "data": "validate photographs, keep what is rejected in a queue, group, split, and publish a version",
     "train": "fit every method to the data, keep the best, measure it, publish a bundle and a report",
     "evaluate": "measure a bundle on a data set and publish a report",
-    "deploy": "write a bundle's encoders in fast forms, keep those that answer like PyTorch, and time them",
+    "deploy": "write a bundle's encoders in fast forms, keep those that answer like PyTorch, and promote it if it is better",
+    "rollback": "bring the champion before this one back",
+    "publish": "send a bundle with its model card to the Hugging Face Hub",
     "pretrain": "make a backbone from pictures and captions, and measure its zero-shot",
 }
 # The configuration of a pipeline if none is named.

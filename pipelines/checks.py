@@ -12,7 +12,9 @@ from clip_har.data.versions import VersionStore
 from clip_har.errors import BundleError, ConfigError, DataError, ModelError, did_you_mean
 from clip_har.models.backbone import ModelConfig, check_backbone
 from clip_har.models.bundle import ModelBundle
-from clip_har.runs import latest_bundle
+from clip_har.registry.champion import Registry
+from clip_har.registry.hub.client import check_can_send
+from pipelines.bundles import bundle_path, bundle_to_share
 
 
 def check(pipeline: str, config: RunConfig) -> None:
@@ -24,6 +26,14 @@ def check(pipeline: str, config: RunConfig) -> None:
     check_sections(pipeline, config)
     _check_place("workspace.path", config.workspace.path)
     _check_place("paths.outputs", config.paths.outputs)
+    if pipeline == "rollback":
+        Registry.of(config.workspace.path).check_rollback()
+        return
+    if pipeline == "publish":
+        _open_bundle(config, bundle_to_share(config))
+        if not config.hub.dry_run:
+            check_can_send()
+        return
     if pipeline == "deploy":
         _check_bundle(config)
         if version_of_bundle(config) is None:
@@ -46,9 +56,13 @@ def check_sections(pipeline: str, config: RunConfig) -> None:
     Raises:
         ConfigError: naming what is missing.
     """
-    for name in {"pretrain": ("pretraining",), "train": ("model", "adaptation")}.get(pipeline, ()):
+    needed = {"pretrain": ("pretraining",), "train": ("model", "adaptation"), "publish": ("hub",)}
+    for name in needed.get(pipeline, ()):
         if getattr(config, name) is None:
-            raise ConfigError(f"{name}: the pipeline {pipeline} needs this section, and the configuration has none.")
+            hint = " Name the repository: --set hub.repository=OWNER/NAME." if name == "hub" else ""
+            raise ConfigError(
+                f"{name}: the pipeline {pipeline} needs this section, and the configuration has none.{hint}"
+            )
 
 
 def _check_place(key: str, path: str) -> None:
@@ -103,8 +117,11 @@ def _check_data(config: RunConfig) -> None:
 
 
 def _check_bundle(config: RunConfig) -> None:
-    path = config.bundle or latest_bundle(config.paths.outputs)
-    if not Path(path).is_dir():
+    _open_bundle(config, bundle_path(config))
+
+
+def _open_bundle(config: RunConfig, path: Path) -> None:
+    if not path.is_dir():
         raise BundleError(f"bundle: there is no folder {str(path)!r}.")
     try:
         ModelBundle.load(path)
@@ -116,7 +133,7 @@ def version_of_bundle(config: RunConfig) -> str | None:
     """The version of the data that the bundle to deploy was trained on; None if `data.version` names another, or it is not here."""
     if config.data.version != CURRENT:
         return None
-    bundle = ModelBundle.load(config.bundle or latest_bundle(config.paths.outputs), verify=False)
+    bundle = ModelBundle.load(bundle_path(config), verify=False)
     try:
         store = VersionStore(config.workspace.path, config.workspace.remote)
         return store.resolve(bundle.info.data_revision).git_revision

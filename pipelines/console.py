@@ -74,6 +74,12 @@ def show_result(folder: Path, seconds: float, settings: str) -> None:
     if (folder / "version.json").is_file():
         _show_data(console, folder, record, metrics, seconds, settings)
         return
+    if (folder / "hub.json").is_file():
+        _show_hub(console, folder, record["hub"], seconds, settings)
+        return
+    if "decision" in record:
+        _show_rollback(console, folder, record, seconds)
+        return
     if (folder / "export_report.json").is_file():
         _show_exports(console, folder, record, seconds, settings)
         return
@@ -111,6 +117,23 @@ def show_result(folder: Path, seconds: float, settings: str) -> None:
         (f"{_RUN} evaluate{settings}", "measure the bundle again, or on other data"),
         (f"{_RUN} train{settings} --dry-run", "see everything that can be set"),
     )
+
+
+def show_elsewhere(folder: Path, stack: str) -> None:
+    """The end of a run whose steps wrote where this machine does not see it."""
+    print(f"The run has ended. The stack {stack} published it in {folder}, which this machine does not have.")
+
+
+def show_tracking(links: dict[str, dict[str, str]]) -> None:
+    """Where the trackers show the runs of a command: name of a run → tracker → link."""
+    from rich.console import Console
+
+    console = Console()
+    for number, name in enumerate(links):
+        if links[name]:
+            console.print(f"{'' if number else chr(10)}Recorded as {name}:", highlight=False, markup=False)
+        for tracker, link in links[name].items():
+            console.print(f"  {tracker}  {link}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _show_other_labels(console: Any, figures: dict[str, Any], names: list[str]) -> None:
@@ -161,6 +184,8 @@ def _show_exports(console: Any, folder: Path, record: dict[str, Any], seconds: f
         f"picture; the run took {seconds:.0f} s.",
         highlight=False,
     )
+    if (folder / "promotion_report.json").is_file():
+        _show_promotion(console, folder)
     report_page = _shown(folder) / "export_report.html"
     console.print(f"  report  {report_page}", highlight=False, soft_wrap=True, markup=False)
     named = f" --set bundle={_shown(folder) / 'bundle'}" if "bundle=" in settings else ""
@@ -172,6 +197,35 @@ def _show_exports(console: Any, folder: Path, record: dict[str, Any], seconds: f
         (f"{_RUN} evaluate{settings}{named}{runtime}", "measure what runs fastest here, on the test split"),
         (f"{_RUN} deploy{settings} --dry-run", "see everything that can be set"),
     )
+
+
+def _show_promotion(console: Any, folder: Path) -> None:
+    """The decision of `deploy` and its reasons."""
+    from clip_har.registry.report import PromotionReport
+
+    report = PromotionReport.model_validate_json((folder / "promotion_report.json").read_text(encoding="utf-8"))
+    colour = "green" if report.outcome == "promoted" else "yellow"
+    console.print(f"\n[{colour}]{report.outcome}[/{colour}]  ", end="", highlight=False)
+    for line in (report.decision, *(f"  {said}" for said in (*report.reasons, *report.notes, *report.mirrors))):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(f"  why  {_shown(folder) / 'promotion.html'}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _show_rollback(console: Any, folder: Path, record: dict[str, Any], seconds: float) -> None:
+    """The end of `rollback`: which version is the champion again."""
+    decision = record["decision"]
+    console.print(
+        f"\n{record['method']} ({decision['champion'][:12]}) is the champion again, instead of "
+        f"{decision['replaced'][:12]}; the run took {seconds:.0f} s.",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    for problem in record["mirrors"]:
+        console.print(f"  {problem}", highlight=False, soft_wrap=True, markup=False)
+    workspace = yaml.safe_load(record["settings"])["workspace"]["path"]
+    named = "" if workspace == "workspace" else f" --workspace {shlex.quote(workspace)}"
+    _show_next(console, folder, None, (f"{_command('clip-har')} registry list{named}", "see all versions"))
 
 
 def _show_backbone(console: Any, folder: Path, metrics: dict[str, Any], seconds: float) -> None:
@@ -241,6 +295,26 @@ def _show_data(
         (f"{_RUN} train{settings}", "train on these photographs"),
         (f"{_command('clip-har')} data list{workspace}", "see all versions"),
     )
+
+
+def _show_hub(console: Any, folder: Path, sent: dict[str, Any], seconds: float, settings: str) -> None:
+    """The end of `publish`: what is where now, and how to fetch it."""
+    figures = json.loads((folder / "metrics.json").read_text())["hub"]
+    size = f"{figures['files']} files ({figures['bytes'] / 1e6:,.1f} MB)"
+    tags = f"tags {', '.join(sent['tags'])}"
+    seen = "private" if sent["private"] else "public"
+    if sent["dry_run"]:
+        said = f"{size} would be sent to {sent['repository']} ({seen}; {tags}). Nothing was sent."
+    else:
+        said = f"{size} are at {sent['url']} ({seen}; {tags}), {len(sent['sent'])} of them sent now."
+    console.print(f"\n{said} The run took {seconds:.0f} s.", highlight=False, soft_wrap=True)
+    if sent["dry_run"]:
+        next_step = (f"{_RUN} publish{settings} --set hub.dry_run=false", "send it")
+    else:
+        pull = f"{_command('clip-har')} hub pull {sent['repository']} --revision {sent['tags'][0]}"
+        next_step = (pull, "fetch it anywhere, its checksums verified")
+    card = (f"less {_shown(folder) / 'README.md'}", "read its model card")
+    _show_next(console, folder, "would_send" if sent["dry_run"] else None, card, next_step)
 
 
 def _command(name: str) -> str:

@@ -4,7 +4,7 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from clip_har.config import RunConfig
-from clip_har.runs import latest_bundle
+from pipelines.bundles import bundle_path
 from pipelines.caching import on_its_code
 from pipelines.labelled_data import labelled_data, plan_of_labelled_data
 from steps.deployment.publish_run import publish_run
@@ -16,7 +16,7 @@ from steps.evaluation.open_bundle import open_bundle
 def evaluate(config: RunConfig, workspace: str, outputs: str, settings: str, version: str | None = None) -> None:
     """Measure a bundle on a split of the data."""
     manifest, validation_report, fingerprint = labelled_data(config, workspace, version)
-    bundle = open_bundle(path=str(config.bundle or latest_bundle(outputs)))
+    bundle = open_bundle(path=str(bundle_path(config)))
     evaluation = on_its_code(evaluate_model)(
         bundle=bundle,
         manifest=manifest,

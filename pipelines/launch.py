@@ -21,6 +21,7 @@ _QUIET = {
     "ZENML_AUTO_OPEN_DASHBOARD": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "WANDB_SILENT": "true",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -47,13 +48,19 @@ def launch(pipeline: str, config: RunConfig, stack: str, settings: str, *, cache
     from zenml.utils import source_utils
 
     from stacks.register import activate
+    from stacks.tracking import active_trackers, settle
 
     source_utils.set_custom_source_root(str(Path(__file__).parents[1]))
     console.quieten()
     activate(stack)
+    active_trackers(str(workspace))  # one that nobody knows is said now, not when all is done
     version = _data_version(pipeline, config, workspace, stack, cache)
     folder = _run(pipeline, config, workspace, stack, cache, version)
-    console.show_result(folder, time.perf_counter() - started, settings)
+    if folder.is_dir():
+        console.show_result(folder, time.perf_counter() - started, settings)
+    else:
+        console.show_elsewhere(folder, stack)
+    console.show_tracking(settle())
     return folder
 
 
@@ -62,7 +69,7 @@ def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str,
     from clip_har.data.sources.base import CURRENT
     from pipelines.labelled_data import published_version
 
-    if pipeline == "data":
+    if pipeline in ("data", "publish", "rollback"):
         return None
     if pipeline == "deploy" and (trained_on := version_of_bundle(config)) is not None:
         return trained_on
@@ -82,17 +89,25 @@ def _run(pipeline: str, config: RunConfig, workspace: Path, stack: str, cache: b
     """Run one pipeline; the folder that it published."""
     from zenml.exceptions import RunInterruptedException, RunStoppedException
 
+    from stacks.register import run_settings
+    from stacks.tracking import fail_run, finish_run
+
     print(f"{pipeline} on the stack {stack}:", file=sys.stderr)
     module = importlib.import_module(f"pipelines.{pipeline}")
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{pipeline}_{uuid.uuid4().hex[:4]}"
-    run = getattr(module, pipeline).with_options(run_name=name, enable_cache=cache)
+    options = {"run_name": name, "enable_cache": cache, "settings": run_settings(stack) or None}
+    run = getattr(module, pipeline).with_options(**options)
     outputs = str(Path(config.paths.outputs).absolute())
     try:
         response = run(
             config=config, workspace=str(workspace), outputs=outputs, settings=config.to_yaml(), version=version
         )
-    except (RunInterruptedException, RunStoppedException):  # ZenML's words for Ctrl-C in a step
-        raise KeyboardInterrupt from None
+    except BaseException as error:
+        fail_run()
+        if isinstance(error, RunInterruptedException | RunStoppedException):  # ZenML's words for Ctrl-C in a step
+            raise KeyboardInterrupt from None
+        raise
+    finish_run()  # where the publishing step has not done it
     published = response.steps[module.plan(config, version)[-1]]  # publishing is the last step of every pipeline
     return Path(published.outputs["published"][0].load())
 
@@ -101,6 +116,8 @@ def prepare_environment(workspace: Path, threads: int | None = None) -> None:
     """Set what ZenML, MLflow and torch read from the environment; what the user has set stays."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if "WANDB_API_KEY" not in os.environ:
+        os.environ.setdefault("WANDB_MODE", "offline")
     os.environ.setdefault("ZENML_CONFIG_PATH", str(workspace / "zenml"))
     os.environ["CLIP_HAR_WORKSPACE"] = str(workspace)
     if threads is not None:

@@ -15,6 +15,7 @@ from steps.evaluation.hold_out_classes import hold_out_classes
 from steps.evaluation.measure_open_vocabulary import measure_open_vocabulary
 from steps.training.adapt import adapt
 from steps.training.assemble import assemble
+from steps.training.context import FitSettings
 from steps.training.embed_images import embed_images
 from steps.training.pool_images import pool_images
 from steps.training.search_settings import search_settings
@@ -45,6 +46,9 @@ def train(config: RunConfig, workspace: str, outputs: str, settings: str, versio
         embeddings, pooled = on_its_code(embed_images)(**embedding), None
     review = on_its_code(review_labels)(manifest, embeddings, review=config.label_review, seed=config.seed)
     searches = {search.candidate: search for search in config.search}
+    shared = FitSettings(
+        model=config.model, prompts=config.prompts, compute=config.compute, seed=config.seed, cache=cache, **kept
+    )
     candidates, vocabularies, found = [], [], []
     for name in config.adaptation.methods:
         method = config.adaptation.candidates[name]
@@ -53,12 +57,7 @@ def train(config: RunConfig, workspace: str, outputs: str, settings: str, versio
             "embeddings": embeddings,
             "name": name,
             "method": method.model_dump(mode="json"),
-            "model": config.model,
-            "prompts": config.prompts,
-            "compute": config.compute,
-            "seed": config.seed,
-            "cache": cache,
-            **kept,
+            "fit": shared,
         }
         if METHODS.get(method.method).needs_pooled:
             fit["pooled"] = pooled

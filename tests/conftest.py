@@ -51,3 +51,9 @@ def har_dual_encoder() -> Path:
 def clip_tokenizer() -> Path:
     """The vocabulary of OpenAI's CLIP."""
     return _shared("models/clip_tokenizer")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that have slow cases: of two workers, none is left alone with a long one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

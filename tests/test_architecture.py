@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "tracking": {"runs"},
     "registry": {"runs"},
     "client": {"serving.schemas"},
-    "cli": {"data"},
+    "cli": {"data", "evaluation", "registry", "tracking"},
     "__main__": {"cli"},
 }
 # Packages that only some rooms may import. Every other room, and a room that is missing here, may not.

@@ -7,7 +7,10 @@ import platform
 import subprocess
 from importlib.metadata import version
 
-from clip_har.environment import describe_environment, git_revision
+import pytest
+
+from clip_har import environment
+from clip_har.environment import cpu_flags, describe_environment, git_revision
 
 
 def _git(folder, *arguments: str) -> str:
@@ -38,3 +41,26 @@ def test_the_description_is_json_with_versions(tmp_path):
     assert described["packages"]["numpy"] == version("numpy")
     assert described["cores"] >= 1
     assert described["git_revision"] is None
+    assert described["cpu_flags"] == cpu_flags()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "flags"),
+    [
+        (
+            "model name: X\nflags\t\t: fpu avx2 amx_int8 avx512_vnni sse\n\nflags\t\t: fpu\n",
+            ["avx2", "avx512_vnni", "amx_int8"],
+        ),
+        ("Features\t: fp asimd i8mm bf16\n", ["asimd", "i8mm", "bf16"]),
+        ("model name: avx2\n", []),
+    ],
+)
+def test_flags_of_the_processor_that_matter(cpuinfo, flags, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(environment, "_CPUINFO", tmp_path / "cpuinfo")
+    assert cpu_flags() == flags
+
+
+def test_without_linux_there_are_no_flags(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "_CPUINFO", tmp_path / "nothing")
+    assert cpu_flags() == []

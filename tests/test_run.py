@@ -207,3 +207,17 @@ def test_every_shipped_config_composes(file: Path) -> None:
 
     config = load_config(file)
     assert config.pretraining or config.model.backbone
+
+
+def test_the_stacks_are_listed_for_a_workspace(capsys: pytest.CaptureFixture, ground: Path) -> None:
+    assert run.main(["--list-stacks", "--config", str(ground / "good.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("local", "dual", "kubernetes", "reachable"))
+    assert not (ground / "workspace").exists()
+
+
+@pytest.mark.parametrize("line", [[], ["--list-stacks", "--pipeline", "train"]], ids=["neither", "both"])
+def test_a_pipeline_or_the_stacks_are_wanted(line: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run.main(line)
+    assert "--list-stacks" in capsys.readouterr().err

@@ -10,6 +10,12 @@ from clip_har.commands import Command, run_command
 COMMANDS = {
     "quarantine": Command("look at rejected samples, and decide about them", "clip_har.data.quarantine.command:main"),
     "data": Command("published versions of the data: list, tag, share", "clip_har.data.versions.command:main"),
+    "hub": Command("the Hugging Face Hub: fetch a bundle, share the data", "clip_har.registry.hub.command:main"),
+    "registry": Command("versions of the model, and the champion among them", "clip_har.registry.command:main"),
+    "compare": Command(
+        "two runs, before and after a change, as Markdown", "clip_har.evaluation.comparison_comment:main"
+    ),
+    "tracking": Command("what MLflow or W&B missed: list, replay", "clip_har.tracking.command:main"),
 }
 
 

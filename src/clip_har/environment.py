@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("clip-har", "numpy", "pillow", "scikit-learn", "torch", "transformers", "peft", "onnxruntime", "zenml")
+# Instructions that decide which kernels run, and so how fast and with which rounding: x86, then ARM.
+_FLAGS = (
+    *("avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni"),
+    *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2"),
+)
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def describe_environment(project: Path | None = None) -> dict[str, Any]:
-    """Facts as JSON: Python, platform, cores, package versions, GPU, Git revision of `project`."""
+    """Facts as JSON: Python, platform, processor and its flags, cores, package versions, GPU, Git revision of `project`."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
+        "cpu_flags": cpu_flags(),
         "cores": os.cpu_count(),
         "gpu": _gpu(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
@@ -49,10 +56,23 @@ def _version(package: str) -> str | None:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = _CPUINFO.read_text().splitlines()
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def cpu_flags() -> list[str]:
+    """The instruction sets of this processor that matter to the kernels (`avx2`, `avx512_vnni`, `amx_int8` …), as Linux says.
+
+    Empty where there is no /proc/cpuinfo.
+    """
+    try:
+        lines = _CPUINFO.read_text().splitlines()
+    except OSError:
+        return []
+    listed = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return [flag for flag in _FLAGS if flag in listed]
 
 
 def _gpu() -> str | None:

@@ -15,6 +15,7 @@ from clip_har.environment import describe_environment
 from clip_har.progress import progress
 from clip_har.runs import publish
 from steps.code import PROJECT
+from steps.recording import record_published
 from steps.timing import describe_current_run
 
 
@@ -71,5 +72,10 @@ def publish_data(
         },
         fixed=folder,
         files={"README.md": made.markdown, "version.json": version.to_json()},
+    )
+    record_published(
+        published,
+        tables={"classes": [{"class": label, **row} for label, row in counts.items()]},
+        files=("README.md", "version.json"),
     )
     return str(published)

@@ -9,16 +9,11 @@ from clip_har.adaptation import open_vocabulary as library
 from clip_har.adaptation.open_vocabulary import OpenVocabularyConfig, OpenVocabularyReport
 from clip_har.adaptation.projection import PooledFeatures
 from clip_har.adaptation.search.result import SearchResult
-from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import Manifest
-from clip_har.data.pixel_cache import PixelCacheConfig
-from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.embeddings import EmbeddingSet
-from clip_har.models.prompts import PromptConfig
 from clip_har.progress import progress
-from clip_har.training.embedding_cache import EmbeddingCacheConfig
 from materializers.open_vocabulary_report import OpenVocabularyReportMaterializer
-from steps.training.context import adaptation_context
+from steps.training.context import FitSettings, adaptation_context
 
 
 @step(output_materializers=OpenVocabularyReportMaterializer)
@@ -29,14 +24,7 @@ def measure_open_vocabulary(
     name: str,
     method: AnyMethodConfig,
     open_vocabulary: OpenVocabularyConfig,
-    model: ModelConfig,
-    prompts: PromptConfig,
-    compute: ComputeConfig,
-    seed: int,
-    limits: ImageLimits,
-    cache: PixelCacheConfig,
-    embedding_cache: EmbeddingCacheConfig,
-    workspace: str,
+    fit: FitSettings,
     pooled: PooledFeatures | None = None,
     found: SearchResult | None = None,
 ) -> Annotated[OpenVocabularyReport, "open_vocabulary"]:
@@ -45,20 +33,6 @@ def measure_open_vocabulary(
         method = found.applied_to(method)
     held_out = open_vocabulary.model_copy(update={"novel_classes": tuple(novel_classes)})
     with progress(f"{name} without {len(novel_classes)} classes") as report:
-        context = adaptation_context(
-            manifest=manifest,
-            embeddings=embeddings,
-            model=model,
-            prompts=prompts,
-            compute=compute,
-            seed=seed,
-            limits=limits,
-            cache=cache,
-            embedding_cache=embedding_cache,
-            workspace=workspace,
-            progress=report,
-            method=method,
-            pooled=pooled,
-        )
+        context = adaptation_context(manifest, embeddings, fit, method, pooled, report)
         fitted = METHODS.get(method.method)(method)
         return library.measure_open_vocabulary(fitted, context, held_out, name, held_out.split)

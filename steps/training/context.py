@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from clip_har.adaptation import METHODS
 from clip_har.adaptation.base import AdaptationContext, MethodConfig
 from clip_har.adaptation.projection import PooledFeatures
@@ -21,60 +23,63 @@ from clip_har.training.embedding_cache import EmbeddingCache, EmbeddingCacheConf
 from steps.code import hash_of_modules
 
 
+class FitSettings(ComponentConfig):
+    """What every fit of a run is given besides its data and its method."""
+
+    model: ModelConfig = Field(description="The backbone.")
+    prompts: PromptConfig = Field(description="Texts of the classes.")
+    compute: ComputeConfig = Field(description="Where it runs.")
+    seed: int = Field(description="Of everything random.")
+    limits: ImageLimits = Field(description="What is accepted as an image.")
+    cache: PixelCacheConfig = Field(description="Decoded pictures kept.")
+    embedding_cache: EmbeddingCacheConfig = Field(description="Embeddings kept.")
+    workspace: str = Field(description="Folder of the system's own state.")
+
+
 def adaptation_context(
-    *,
     manifest: Manifest,
     embeddings: EmbeddingSet,
-    model: ModelConfig,
-    prompts: PromptConfig,
-    compute: ComputeConfig,
-    seed: int,
-    limits: ImageLimits,
-    cache: PixelCacheConfig,
-    embedding_cache: EmbeddingCacheConfig,
-    workspace: str,
+    fit: FitSettings,
+    method: MethodConfig,
+    pooled: PooledFeatures | None,
     progress: Callable[[int, int, str], None],
-    method: MethodConfig | None = None,
-    pooled: PooledFeatures | None = None,
 ) -> AdaptationContext:
     """The context of a fit; its encoder is its own, since methods may change it.
 
     Args:
-        method: config of the method to fit, whose training then goes on where it was cut off; no training does without.
+        method: config of the method to fit, whose training goes on where it was cut off.
     """
     from clip_har.models.dual_encoder import DualEncoder
 
-    encoder = DualEncoder.load(model, compute.device)
-    key = ""
-    if method is not None:
-        key = sha256_json(
-            {
-                "method": what_is_trained(method),
-                "data": manifest.content_hash,
-                "embeddings": embeddings.key,
-                "text_encoder": encoder.text_encoder_hash(),
-                "prompts": prompts.model_dump(mode="json"),
-                "dtype": model.dtype,
-                "seed": seed,
-                "device": encoder.device.type,
-                "kept_pixels": cache.model_dump(mode="json", include={"enabled", "above"}),
-                "code": hash_of_modules(METHODS.module(method.method)),
-            }
-        )
+    encoder = DualEncoder.load(fit.model, fit.compute.device)
+    key = sha256_json(
+        {
+            "method": what_is_trained(method),
+            "data": manifest.content_hash,
+            "embeddings": embeddings.key,
+            "text_encoder": encoder.text_encoder_hash(),
+            "prompts": fit.prompts.model_dump(mode="json"),
+            "dtype": fit.model.dtype,
+            "seed": fit.seed,
+            "device": encoder.device.type,
+            "kept_pixels": fit.cache.model_dump(mode="json", include={"enabled", "above"}),
+            "code": hash_of_modules(METHODS.module(method.method)),
+        }
+    )
     return AdaptationContext(
         encoder,
         manifest,
         embeddings,
-        prompts,
-        compute,
-        seed,
+        fit.prompts,
+        fit.compute,
+        fit.seed,
         progress,
-        limits=limits,
+        limits=fit.limits,
         pooled=pooled,
-        cache=PixelCache(Path(workspace) / "pixels", cache),
-        embedding_cache=EmbeddingCache.of(embedding_cache, workspace),
+        cache=PixelCache(Path(fit.workspace) / "pixels", fit.cache),
+        embedding_cache=EmbeddingCache.of(fit.embedding_cache, fit.workspace),
         key=key,
-        workspace=Path(workspace),
+        workspace=Path(fit.workspace),
     )
 
 

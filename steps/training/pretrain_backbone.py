@@ -12,9 +12,14 @@ from clip_har.hashing import sha256_json
 from clip_har.models.backbone import ComputeConfig
 from clip_har.training.pretrain import PretrainedBackbone, PretrainingConfig, pretrain
 from materializers.pretrained_backbone import PretrainedBackboneMaterializer
+from stacks.tracking import pipeline_outbox
 from steps.code import hash_of_modules
+from steps.curves import LiveCurves
 from steps.scratch import scratch_folder
 from steps.training.context import what_is_trained
+
+PART = "pretraining"
+"""Of the run: what its curves are called."""
 
 
 @step(output_materializers=PretrainedBackboneMaterializer)
@@ -36,7 +41,8 @@ def pretrain_backbone(
             "code": hash_of_modules("clip_har.training.pretrain"),
         }
     )
-    return pretrain(
+    curves = LiveCurves(PART, pipeline_outbox())
+    backbone = pretrain(
         pretraining,
         pairs,
         scratch_folder() / "backbone",
@@ -45,4 +51,7 @@ def pretrain_backbone(
         limits=limits,
         key=key,
         workspace=Path(workspace),
+        on_validation=curves.on_validation,
     )
+    curves.complete(backbone.history)
+    return backbone

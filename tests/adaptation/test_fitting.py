@@ -191,6 +191,15 @@ def test_what_cannot_be_found_by_the_other_processes_is_named(study: Study, tmp_
         build(**names | {wrong: "nowhere:build"}, **rest)
 
 
+def test_a_watcher_hears_what_the_history_says_of_each_fit(study: Study) -> None:
+    """So that curves are the same, whether they are recorded while a candidate trains or from its history."""
+    heard: list[dict[str, float]] = []
+    context = replace(study.context(), on_validation=heard.append)
+    fitted = ClipAdapter(ClipAdapterConfig(ratios=(0.2, 0.8), training=TRAINING)).adapt(context, "adapter")
+    assert heard == fitted.history
+    assert {row["ratio"] for row in heard} == {0.2, 0.8}
+
+
 @pytest.mark.slow
 def test_what_a_watcher_raises_ends_the_processes(project_on_the_path, study: Study) -> None:
     """As pruning a trial does."""

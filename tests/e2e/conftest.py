@@ -54,7 +54,7 @@ def first_run(furnished: Path, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("first") / "place"
     shutil.copytree(furnished, folder)
     place = Workplace(folder)
-    done = place.run("train", *TRAIN)
+    done = place.run_anew("train", *TRAIN)
     assert done.code == 0, done.err
     return place, done
 

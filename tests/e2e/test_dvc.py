@@ -1,4 +1,4 @@
-"""dvc.yaml with the real pipelines: what runs when, and what the commands of DVC show."""
+"""dvc.yaml with the real pipelines, run as the workflow `model.yml` does: data from a remote, what runs when, what is shown."""
 
 from __future__ import annotations
 
@@ -13,19 +13,15 @@ import pytest
 import yaml
 
 from clip_har.data.versions import VersionStore
+from tests.automation.workflows import artifact, script
 from tests.command import Workplace
+from tests.tiny_models import colour_photos
 
 pytestmark = pytest.mark.slow
 
 _RATE = "configs/sample.yaml:adaptation.lora.training.learning_rate"
 _SMALL = {
-    "data": {
-        "source": "samples",
-        "per_class": 24,
-        "actions": ["running", "sitting", "texting"],
-        "width": 96,
-        "height": 64,
-    },
+    "data": {"source": "folder", "path": "photos"},
     "validation": {},
     "splits": {"train": 0.55, "validation": 0.15, "calibration": 0.15, "test": 0.15, "seed": 0},
     "model": {"backbone": "tiny-clip"},
@@ -39,28 +35,37 @@ _SMALL = {
 
 
 class DvcProject:
-    """A Git repository with the project in it and a small configuration."""
+    """A Git repository with the project in it, a small configuration, and photographs that only a DVC remote holds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remote: Path) -> None:
         self.folder = folder
+        self.environment = Workplace(folder, folder).environment(
+            PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # the copy has no .venv of its own
+            PYTHONPATH=str(folder / "src"),
+            DVC_NO_ANALYTICS="1",
+            DVC_SITE_CACHE_DIR=str(folder / "workspace" / "dvc"),
+            **{f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        )
         (folder / "configs" / "sample.yaml").write_text(yaml.safe_dump(_SMALL, sort_keys=False))
-        author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
-            subprocess.run(["git", *author, *command], cwd=folder, check=True, capture_output=True)
+        colour_photos(folder / "photos", ("running", "sitting", "texting"), 24)
+        self._git("init", "-q")
+        self.dvc("add", "photos")
+        self._git("add", "-A")
+        self._git("commit", "-qm", "all")
+        self.dvc("remote", "add", "--local", "--default", "mine", str(remote))
+        self.dvc("push")
+        shutil.rmtree(folder / "photos")
+        shutil.rmtree(folder / ".dvc" / "cache")
+        (folder / ".dvc" / "config.local").unlink()
+
+    def _git(self, *arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=self.folder, env=self.environment, check=True, capture_output=True)
 
     def dvc(self, *arguments: str) -> str:
-        identity = {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        environment = Workplace(self.folder, self.folder).environment(
-            PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # the copy has no .venv of its own
-            PYTHONPATH=str(self.folder / "src"),
-            DVC_NO_ANALYTICS="1",
-            DVC_SITE_CACHE_DIR=str(self.folder / "workspace" / "dvc"),
-            **identity,
-        )
         done = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments],
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -75,14 +80,21 @@ class DvcProject:
 
 
 def test_the_stages_run_what_has_changed(project_copy: Path, tmp_path: Path) -> None:
-    project = DvcProject(shutil.copytree(project_copy, tmp_path / "project", symlinks=True))
-    project.dvc("repro")
+    remote = tmp_path / "remote"
+    project = DvcProject(shutil.copytree(project_copy, tmp_path / "project", symlinks=True), remote)
+    secrets = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    fetch, measure = script("model.yml", "Fetch the data"), script("model.yml", "Train and evaluate")
+    fetch.run(project.folder, **project.environment, **secrets, DVC_REMOTE=str(remote))
+    measure.run(project.folder, **project.environment)
     first = project.started()
     assert set(first) == {"data", "train", "evaluate"}
     version = json.loads((project.folder / "outputs/dvc/data/version.json").read_text())
     assert VersionStore(project.folder / "workspace").current().git_revision == version["git_revision"]
     info = json.loads((project.folder / "outputs/dvc/train/bundle/clip_har/bundle.json").read_text())
     assert (info["data_revision"], info["data_dvc_hash"]) == (version["git_revision"], version["dvc_hash"])
+    measured = tmp_path / "compared" / "measured"
+    figures_and_reports = ("model.yml", "Keep the figures and reports", project.folder)
+    artifact(*figures_and_reports, measured / "measured-base")
     project.dvc("repro")
     assert project.started() == first
 
@@ -98,3 +110,14 @@ def test_the_stages_run_what_has_changed(project_copy: Path, tmp_path: Path) -> 
     assert rows["confusion"] == figures["evaluate"]["test"]["samples"]
     assert rows["precision_recall"] > rows["confusion"]
     assert rows["learning_curves"] >= 2
+
+    artifact(*figures_and_reports, measured / "measured-head")
+    places = {"REPORTS": "https://github.com/a/b/actions/runs/1", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    script("model.yml", "Compare").run(measured.parent, **project.environment, **places)
+    comment = (measured.parent / "comparison.md").read_text()
+    assert comment == (tmp_path / "summary.md").read_text()
+    assert comment.startswith(("## Better: accuracy ", "## Worse: accuracy ", "## No difference"))
+    assert f"Both on {figures['evaluate']['test']['samples']} photographs of the test split." in comment
+    assert "| `lora` |" in comment
+    assert version["git_revision"][:12] in comment
+    assert places["REPORTS"] in comment

@@ -1,4 +1,4 @@
-"""The one end-to-end test of the design: data → train → evaluate → export, on real photographs where they are present."""
+"""The one end-to-end test of the design: data → train → evaluate → export → promote, on real photographs where they are present."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clip_har.models.bundle import ModelBundle
+from clip_har.registry.champion import Registry
 from tests.command import PROJECT, Workplace
 
 pytestmark = pytest.mark.slow
@@ -18,7 +20,8 @@ HAR_LOCAL = str(PROJECT / "configs" / "har_local.yaml")
 def _assert_self_contained(report: Path) -> None:
     html = report.read_text()
     for reference in re.findall(r"""(?:src|href)\s*=\s*["']([^"']+)""", html):
-        assert reference.startswith(("data:", "#")), reference
+        own = reference.startswith(("data:", "#"))
+        assert own or (report.parent / reference).is_file(), reference  # another page of the run
     assert not re.search(r"@import|url\(\s*['\"]?https?:", html)
 
 
@@ -37,14 +40,46 @@ def _assert_exported(place: Workplace, trained: Path, wanted: tuple[str, ...]) -
     _assert_self_contained(place.latest / "export_report.html")
 
 
+def _model_id(run: Path) -> str:
+    return json.loads((run / "run.json").read_text())["model_id"]
+
+
+def _assert_champion(place: Workplace, trained: Path) -> None:
+    """The first version that keeps to the bounds is the champion, and MLflow shows it."""
+    import mlflow
+
+    assert place.metrics()["promotion"]["outcome"] == "promoted"
+    assert Registry.of(place.workspace).champion().model_id == _model_id(trained)
+    shown = mlflow.MlflowClient(f"sqlite:///{place.workspace / 'mlflow.db'}")
+    assert shown.get_model_version_by_alias("clip-har", "champion").tags["model_id"] == _model_id(trained)
+    _assert_self_contained(place.latest / "promotion.html")
+
+
+def _assert_tracked(place: Workplace, method: str) -> None:
+    """The run that was just published is in MLflow, with a trained method's curve."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{place.workspace / 'mlflow.db'}")
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name("clip-har").experiment_id], f"run_name = '{place.record()['run']}'"
+    )
+    assert run.info.status == "FINISHED"
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, f"{method}/loss")]
+    assert steps == sorted(set(steps))
+    assert steps
+    test = place.metrics()["test"]["accuracy"]["value"]
+    assert run.data.metrics["test/accuracy"] == pytest.approx(test)
+
+
 def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default configuration, smaller; then what the tutorial does with the bundle."""
     place = Workplace(tmp_path)
     smaller = ("--set", "data.per_class=24", "--set", "adaptation.lora.training.max_steps=10")
-    done = place.run("train", *smaller)
+    done = place.run_anew("train", *smaller)
     assert done.code == 0, done.err
     metrics = place.metrics()
     assert {"zero_shot", "linear_probe", "lora"} < set(metrics["validation"])
+    _assert_tracked(place, "lora")
     assert metrics["data"]["rejected"] > 0, "the sample has flaws for validation to find"
     assert metrics["test"]["accuracy"]["value"] > 1.5 / 15
     _assert_self_contained(place.latest / "report.html")
@@ -53,19 +88,30 @@ def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for code in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL):
         exec(compile(code, "tutorial.md", "exec", dont_inherit=True), {"__name__": "tutorial"})
     trained = place.latest
-    done = place.run("deploy", *smaller)
+    done = place.run_anew("deploy", *smaller)
     assert done.code == 0, done.err
     _assert_exported(place, trained, ("fp32", "fp16", "int8"))
-    done = place.run("evaluate", *smaller, "--set", "data.seed=1", "--set", "data.nuisances.light=0.7")
+    _assert_champion(place, trained)
+    done = place.run_anew(
+        "evaluate", *smaller, "--set", "bundle=champion", "--set", "data.seed=1", "--set", "data.nuisances.light=0.7"
+    )
     assert done.code == 0, done.err
     assert place.record()["pipeline"] == "evaluate"
+    assert place.record()["model_id"] == _model_id(trained)
+    done = place.run("rollback", *smaller)
+    assert (done.code, done.out) == (2, ""), done.err
+    assert "There is nothing to go back to" in done.said
+    done = place.run("publish", *smaller, "--set", "hub.repository=someone/actions", "--set", "hub.dry_run=true")
+    assert done.code == 0, done.err
+    assert ModelBundle.load(place.latest / "would_send").model_id == _model_id(trained)
+    assert "model-index" in (place.latest / "would_send" / "README.md").read_text()
 
 
 def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     settings = ("--set", f"data.path={few_har_photographs}", "--set", f"model.backbone={har_dual_encoder}")
     quick = ("--set", "adaptation.lora.training.max_steps=40")
-    done = place.run("train", "--config", HAR_LOCAL, *settings, *quick)
+    done = place.run_anew("train", "--config", HAR_LOCAL, *settings, *quick)
     assert done.code == 0, done.err
     metrics = place.metrics()
     validation, test = metrics["validation"], metrics["test"]
@@ -87,14 +133,15 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
 
     trained = place.latest
-    done = place.run("deploy", "--config", HAR_LOCAL, *settings, "--set", "export.encoders=[image]")
+    done = place.run_anew("deploy", "--config", HAR_LOCAL, *settings, "--set", "export.encoders=[image]")
     assert done.code == 0, done.err
+    _assert_champion(place, trained)
     _assert_exported(place, trained, ("fp32", "fp16"))  # whether int8 passes is for the gate to say
     for runtime in ("onnx", "auto"):
         answers = Predictor.load(place.latest / "bundle", runtime=runtime, device="cpu").predict(photographs)
         assert [one.label for one in answers] == [one.label for one in together] or runtime == "auto"
 
-    done = place.run("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
+    done = place.run_anew("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
     assert done.code == 0, done.err
     again = place.metrics()["validation"]
     assert again["accuracy"]["value"] == validation[validation["winner"]]["accuracy"]["value"]

@@ -191,6 +191,22 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
     ),
     # tests/e2e/test_deploy.py runs it to its end, at small size
     "python run.py --pipeline deploy": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "# steps of deploy"),
+    # and tests/e2e/test_promotion.py, test_publish.py and test_tracked_run.py these
+    "python run.py --pipeline rollback": lambda newcomer, line: _says(
+        newcomer, f"{line} --dry-run", "# steps of rollback"
+    ),
+    "python run.py --pipeline publish": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "dry_run: true"),
+    "python run.py --pipeline train --stack dual": lambda newcomer, line: _says(
+        newcomer, f"{line} --dry-run", "# steps of train"
+    ),
+    "--set bundle=champion": lambda newcomer, line: _says(
+        newcomer, f"python run.py --pipeline evaluate {line} --dry-run", "bundle: champion"
+    ),
+    "python run.py --list-stacks": lambda newcomer, line: _says(newcomer, line, "kubernetes"),
+    "clip-har registry list": lambda newcomer, line: _says(newcomer, line, "There is no version"),
+    "clip-har tracking list": lambda newcomer, line: _says(newcomer, line, "Trackers have everything"),
+    # tests/stacks has cases for what it starts
+    "make dashboard": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "stacks.dashboard"),
     "python run.py --pipeline data": lambda newcomer, line: _says(newcomer, line, "(v1)"),
     "python run.py --pipeline evaluate": lambda newcomer, line: _says(newcomer, line, "the test split"),
     "python run.py --pipeline pretrain": lambda newcomer, line: _says(newcomer, line, "backbone  "),

@@ -59,7 +59,7 @@ def killed(place: Workplace, beyond: int, delay: float) -> int:
 
 def test_killed_in_the_middle_of_a_fit_it_ends_with_the_same_metrics(places: tuple[Workplace, Workplace]) -> None:
     whole, place = places
-    done = whole.run("train", *TRAIN)
+    done = whole.run_anew("train", *TRAIN)
     assert done.code == 0, done.err
     moments = random.Random(os.environ.get("CLIP_HAR_KILLS_SEED", "0"))
     reached = [0]

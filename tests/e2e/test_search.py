@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clip_har.tracking.replay import journals, replay
 from tests.command import Workplace
 from tests.e2e.conftest import TRAIN, small_config
 
@@ -87,6 +88,8 @@ def test_a_killed_search_goes_on_and_what_it_finds_is_in_the_bundle(place: Workp
     assert "The search for settings" in report
     assert "search of 7 trials on the validation split found" in report
 
+    for state in journals(place.workspace / "tracking"):  # what the killed process did not get out
+        assert replay(place.workspace / "tracking", state.name) == {"mlflow": None}
     trials = nested_runs(place)
     assert sorted({int(run.data.tags["trial"]) for run in trials}) == list(range(7))
     parents = {run.data.tags["mlflow.parentRunId"] for run in trials}

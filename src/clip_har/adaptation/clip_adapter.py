@@ -121,6 +121,7 @@ class ClipAdapter(AdaptationMethod):
             task,
             builder=f"{__name__}:build_task",
             part=f"ratio {ratio:g}",
+            setting={"ratio": ratio},
             arguments={"ratio": ratio},
             progress=lambda done, total, note: context.progress(
                 number * total + done, runs * total, f"ratio={ratio:g} {note}"

@@ -28,6 +28,7 @@ def fit_task(
     *,
     builder: str,
     part: str = "",
+    setting: dict[str, float] | None = None,
     arguments: dict[str, Any] | None = None,
     progress: Progress | None = None,
     on_validation: Callable[[dict[str, float]], None] | None = None,
@@ -39,6 +40,8 @@ def fit_task(
         builder: "package.module:function", called as `function(context, method_config, **arguments)` by the processes
             that train.
         part: which fit of the method it is, where there are several.
+        setting: what sets this fit apart from the method's others, as its rows in the method's history say it; the rows
+            that `on_validation` is called with say it too.
         arguments: JSON, for the builder.
         progress, on_validation: as `Trainer.fit` takes them; the context's if not given.
 
@@ -46,6 +49,8 @@ def fit_task(
         TrainingError: as `Trainer.fit`; or what the first process that failed said.
     """
     key = f"{context.key} {part}".strip() if context.key else ""
+    watch = on_validation or context.on_validation
+    told = watch and (lambda row: watch({**(setting or {}), **row}))
     with job_folder(training) as folder:
         recipe = Recipe(f"{__name__}:build", {})
         if folder is not None:
@@ -68,7 +73,7 @@ def fit_task(
             workspace=context.workspace,
             folder=folder,
             progress=progress or context.progress,
-            on_validation=on_validation or context.on_validation,
+            on_validation=told,
         )
 
 

@@ -163,6 +163,7 @@ class ProjectionTuning(AdaptationMethod):
             task,
             builder=f"{__name__}:build_task",
             part=f"penalty {strength:g}",
+            setting={"penalty": strength},
             arguments={"strength": strength},
             progress=lambda done, total, note: context.progress(
                 number * total + done, runs * total, f"penalty={strength:g} {note}"

@@ -59,6 +59,19 @@ class Leaderboard(ComponentConfig):
             },
         }
 
+    def table(self) -> list[dict[str, Any]]:
+        """A row a candidate, the best first, each figure with its interval."""
+        return [
+            {
+                "name": row.name,
+                "method": row.method,
+                **{name: estimate.model_dump() for name, estimate in sorted(row.metrics.items())},
+                "trained_parameters": row.trained_parameters,
+                "other_labels": row.open_vocabulary.word,
+            }
+            for row in self.rows
+        ]
+
 
 class Entry(ComponentConfig):
     """What the leaderboard needs to know of a candidate."""

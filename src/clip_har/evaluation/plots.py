@@ -46,13 +46,13 @@ def learning_curves(histories: dict[str, list[dict[str, float]]]) -> dict[str, l
 
 def _history_charts(history: list[dict[str, float]]) -> list[str]:
     charts = []
-    for axis, lines in _lines_of(history).items():
+    for axis, lines in lines_of(history).items():
         if max(map(len, lines.values())) > 1:
             charts += [_line_chart(axis, lines, "accuracy"), _line_chart(axis, lines, "log_loss")]
     return charts
 
 
-def _lines_of(history: list[dict[str, float]]) -> dict[str, dict[str, list[dict[str, float]]]]:
+def lines_of(history: list[dict[str, float]]) -> dict[str, dict[str, list[dict[str, float]]]]:
     """Axis → name of a line → its rows, in order; a line ends where its axis begins again."""
     kinds: dict[str, dict[str, list[dict[str, float]]]] = {}
     last: dict[str, float] = {}

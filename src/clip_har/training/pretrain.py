@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,12 +111,14 @@ def pretrain(
     limits: ImageLimits | None = None,
     key: str = "",
     workspace: Path | None = None,
+    on_validation: Callable[[dict[str, float]], None] | None = None,
 ) -> PretrainedBackbone:
     """Train both encoders on pictures and captions and write them as a Hugging Face folder.
 
     Args:
         folder: to write into; made if it is not there.
         key, workspace: as `Trainer` takes them, to go on where a run was cut off.
+        on_validation: called with each new row of the history.
 
     Raises:
         DataError: if too few pictures can be used.
@@ -164,6 +166,7 @@ def pretrain(
                 workspace=workspace,
                 folder=job,
                 progress=report,
+                on_validation=on_validation,
             )
     clamp_scale(encoder.model)
     facts = {

@@ -14,7 +14,7 @@ from clip_har.data.image import ImageLimits
 from clip_har.data.pixel_cache import PixelCacheConfig
 from clip_har.training.embedding_cache import EmbeddingCacheConfig
 from steps import code
-from steps.training.context import adaptation_context
+from steps.training.context import FitSettings, adaptation_context
 from tests.adaptation.tiny_study import PROMPTS, Study, tiny_study
 
 
@@ -24,9 +24,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def key(study: Study, **changes: Any) -> str:
-    given: dict[str, Any] = {
-        "manifest": study.manifest,
-        "embeddings": study.embeddings,
+    settings: dict[str, Any] = {
         "model": study.model,
         "prompts": PROMPTS,
         "compute": study.compute,
@@ -35,11 +33,12 @@ def key(study: Study, **changes: Any) -> str:
         "cache": PixelCacheConfig(),
         "embedding_cache": EmbeddingCacheConfig(),
         "workspace": "workspace",
-        "method": ClipAdapterConfig(),
-        "progress": print,
     }
-    context = adaptation_context(**given | changes)
-    assert context.workspace == Path(given["workspace"])
+    fit = FitSettings(**settings | {name: value for name, value in changes.items() if name in settings})
+    given = {"manifest": study.manifest, "embeddings": study.embeddings, "method": ClipAdapterConfig()}
+    given |= {name: value for name, value in changes.items() if name not in settings}
+    context = adaptation_context(given["manifest"], given["embeddings"], fit, given["method"], None, print)
+    assert context.workspace == Path("workspace")
     return context.key
 
 
@@ -77,7 +76,3 @@ def test_so_does_other_code_of_the_method(study: Study, monkeypatch: pytest.Monk
     assert key(study) != before
     monkeypatch.setattr(code, "sha256_file", lambda path: "changed" if path.name == "leaderboard.py" else whole(path))
     assert key(study) == before
-
-
-def test_without_a_method_there_is_no_key(study: Study) -> None:
-    assert key(study, method=None) == ""
