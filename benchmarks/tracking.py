@@ -28,7 +28,7 @@ from measuring import HAR_DUAL_ENCODER, PROJECT, finish, pairs, parser, ratio, r
 
 sys.path.insert(0, str(PROJECT))
 
-from training import Study, photographs
+from training_study import Study, photographs
 
 from clip_har.adaptation import clip_adapter, full_fine_tuning
 from clip_har.adaptation.clip_adapter import ClipAdapterConfig

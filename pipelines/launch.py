@@ -15,6 +15,7 @@ from clip_har.config import RunConfig
 from pipelines import MADE_FIRST, console
 from pipelines.checks import check, version_of_bundle
 from pipelines.interrupt import keep_interrupts
+from stacks.store import FOLDER, prepared_store
 
 _QUIET = {
     "ZENML_ANALYTICS_OPT_IN": "false",
@@ -45,14 +46,16 @@ def launch(pipeline: str, config: RunConfig, stack: str, settings: str, *, cache
     check(pipeline, config)
     workspace = Path(config.workspace.path).absolute()
     prepare_environment(workspace, config.compute.threads)
-    from zenml.utils import source_utils
+    with prepared_store(workspace):
+        from zenml.utils import source_utils
 
-    from stacks.register import activate
+        from stacks.register import activate
+
+        source_utils.set_custom_source_root(str(Path(__file__).parents[1]))
+        console.quieten()
+        activate(stack)
     from stacks.tracking import active_trackers, settle
 
-    source_utils.set_custom_source_root(str(Path(__file__).parents[1]))
-    console.quieten()
-    activate(stack)
     active_trackers(str(workspace))  # one that nobody knows is said now, not when all is done
     version = _data_version(pipeline, config, workspace, stack, cache)
     folder = _run(pipeline, config, workspace, stack, cache, version)
@@ -118,7 +121,7 @@ def prepare_environment(workspace: Path, threads: int | None = None) -> None:
         os.environ.setdefault(name, value)
     if "WANDB_API_KEY" not in os.environ:
         os.environ.setdefault("WANDB_MODE", "offline")
-    os.environ.setdefault("ZENML_CONFIG_PATH", str(workspace / "zenml"))
+    os.environ.setdefault("ZENML_CONFIG_PATH", str(workspace / FOLDER))
     os.environ["CLIP_HAR_WORKSPACE"] = str(workspace)
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)

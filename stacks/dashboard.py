@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from clip_har.errors import ClipHarError, ConfigError
+from stacks.store import prepared_store
 
 ADDRESS, PORT = "127.0.0.1", 8237
 _SECONDS_TO_START = 120.0
@@ -67,7 +68,8 @@ def start(workspace: Path, port: int = PORT) -> None:
     else:
         print(f"Starting the dashboard of {workspace} …", flush=True)
         try:
-            _zenml("login", "--local", "--port", str(port), "--ip-address", ADDRESS)
+            with prepared_store(workspace):
+                _zenml("login", "--local", "--port", str(port), "--ip-address", ADDRESS)
         finally:
             _keep_the_database()
         _run([sys.executable, "-c", _NO_FORM])

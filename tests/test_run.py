@@ -209,11 +209,13 @@ def test_every_shipped_config_composes(file: Path) -> None:
     assert config.pretraining or config.model.backbone
 
 
-def test_the_stacks_are_listed_for_a_workspace(capsys: pytest.CaptureFixture, ground: Path) -> None:
-    assert run.main(["--list-stacks", "--config", str(ground / "good.yaml")]) == 0
+def test_the_stacks_are_listed_for_a_workspace(capsys: pytest.CaptureFixture, ground: Path, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    line = ["--list-stacks", "--config", str(ground / "good.yaml"), "--set", f"workspace.path={place}"]
+    assert run.main(line) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("local", "dual", "kubernetes", "reachable"))
-    assert not (ground / "workspace").exists()
+    assert not place.exists()
 
 
 @pytest.mark.parametrize("line", [[], ["--list-stacks", "--pipeline", "train"]], ids=["neither", "both"])

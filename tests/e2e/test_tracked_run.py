@@ -31,7 +31,11 @@ CONFIG = {
     "compute": {"threads": 1},
     "adaptation": {
         "methods": ["linear_probe", "lora"],
-        "lora": {"rank": 2, "alpha": 2, "training": {"epochs": 3, "max_steps": 9, "batch_size": 32}},
+        "lora": {
+            "rank": 2,
+            "alpha": 2,
+            "training": {"epochs": 3, "max_steps": 9, "batch_size": 32, "evaluate_every": 3},
+        },
     },
     "label_review": {"enabled": False},
     "evaluation": {"resamples": 100, "examples": 2},
@@ -98,18 +102,15 @@ def test_everything_of_the_run_is_there(dual: tuple[Workplace, Finished]) -> Non
         "3",
         str(record["environment"]["git_revision"] or "not in Git"),
     )
-    assert (
-        run.params["data_version"] == record["data_version"] if "data_version" in record else run.params["data_version"]
-    )
+    about = json.loads((place.latest / "bundle" / "clip_har" / "bundle.json").read_text())
+    assert run.params["data_version"] == about["data_revision"]
     assert run.params["environment.packages.torch"] == record["environment"]["packages"]["torch"]
     assert run.params["environment.cpu_flags"] == " ".join(record["environment"]["cpu_flags"])
     assert run.params["environment.gpu"] == str(record["environment"]["gpu"])
     assert (run.tags["model_id"], run.tags["stack"], run.tags["pipeline"]) == (record["model_id"], "dual", "train")
     assert [value for _, value, _ in run.metrics["test/accuracy"]] == [repr(metrics["test"]["accuracy"]["value"])]
     assert {"validation/lora/accuracy", "data/found"} <= run.metrics.keys()
-    assert [step for step, _ in run.curves("lora")["lora/accuracy"]] == [0, 3, 6, 9] or len(
-        run.metrics["lora/loss"]
-    ) >= 2
+    assert [step for step, _ in run.curves("lora")["lora/accuracy"]] == [0, 3, 6, 9]
     for name in ("report.html", "metrics.json", "run.json"):
         assert run.files[name] == (place.latest / name).read_bytes()
     for name in ("confusion", "leaderboard", "reliability", "lora/curves"):
