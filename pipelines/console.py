@@ -45,6 +45,7 @@ class StepLines(logging.Filter):
 
 def quieten() -> None:
     """Put the filter on every handler of the root logger; called after ZenML has set up its own."""
+    logging.raiseExceptions = False  # a library's log file that cannot be written is no matter of the user's
     for handler in logging.getLogger().handlers:
         if not any(isinstance(present, StepLines) for present in handler.filters):
             handler.addFilter(StepLines())
