@@ -90,6 +90,12 @@ def test_the_champions_own_data_where_they_are_others(tmp_path: Path) -> None:
     assert notes == [
         "The data that the champion was trained on (000000000000) are not here: it was not compared on them."
     ]
+    (only,), notes = data_to_compare_on(newest, store, elsewhere, trained_on(newest))
+    assert only.left_out == 0
+    assert notes == [
+        "The data that the challenger was trained on (000000000000) are not here: photographs that it was fitted on could "
+        "not be left out."
+    ]
 
 
 def test_the_answers_are_the_predictors(study, tmp_path: Path) -> None:

@@ -372,3 +372,17 @@ def test_links_and_the_machines_load(tmp_path: Path) -> None:
     keys = {key for key, *_ in server.runs["run-1"]["metrics"]}
     assert {"system/cpu_percent", "system/memory_percent", "system/process_memory_gb"} <= keys
     assert all(key.startswith("system/") for key in keys)
+
+
+def test_a_large_model_may_take_longer_to_send(tmp_path: Path) -> None:
+    """As long as a slow line needs for it, and no longer."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "model.safetensors").write_bytes(bytes(2_000_000))
+    server = Server(lambda name, number: time.sleep(0.5) if name == "model" else None)
+    patience = QUICK.model_copy(update={"call_seconds": 0.2, "attempts": 1})
+    box = Outbox(tmp_path / "tracking", RUN, {"far": server.tracker}, patience)
+    box.model(bundle, "bundle")
+    assert box.flush(20)
+    box.finish()
+    assert server.runs[RUN.id]["status"] == "finished"

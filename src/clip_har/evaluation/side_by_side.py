@@ -50,16 +50,22 @@ def data_to_compare_on(
     versions = [_version(store, bundle.info.data_revision) for bundle in bundles]
     fitted_on = [stored for version in versions if version and (stored := _stored(store, version)) is not None]
     revision = str(newest.frame["data_revision"].iloc[0])
-    found = [ComparedData(NEWEST, revision, *unseen_test(newest, fitted_on))]
+    found, notes = [ComparedData(NEWEST, revision, *unseen_test(newest, fitted_on))], []
+    if versions[0] is None and challenger.info.data_hash != newest.content_hash:
+        notes.append(
+            f"The data that the challenger was trained on ({challenger.info.data_revision[:12]}) are not here: photographs "
+            "that it was fitted on could not be left out."
+        )
     if champion is None or champion.info.data_hash == newest.content_hash:
-        return found, []
+        return found, notes
     if versions[1] is None:
         missing = champion.info.data_revision[:12]
-        return found, [
+        notes.append(
             f"The data that the champion was trained on ({missing}) are not here: it was not compared on them."
-        ]
+        )
+        return found, notes
     own = store.open(versions[1]).manifest
-    return [*found, ComparedData(CHAMPIONS, versions[1].git_revision, *unseen_test(own, fitted_on))], []
+    return [*found, ComparedData(CHAMPIONS, versions[1].git_revision, *unseen_test(own, fitted_on))], notes
 
 
 def _version(store: VersionStore, revision: str) -> DataVersion | None:

@@ -20,6 +20,8 @@ from clip_har.tracking.tracker import RunIdentity, Tracker
 
 logger = logging.getLogger(__name__)
 
+_SLOWEST_UPLOAD = 1e6  # bytes a second
+
 
 class DeliveryConfig(ComponentConfig):
     """How much patience there is with a tracker."""
@@ -28,7 +30,11 @@ class DeliveryConfig(ComponentConfig):
     first_wait: float = Field(
         1.0, ge=0, description="Seconds before the second try; four times as long before the next."
     )
-    call_seconds: float = Field(60.0, gt=0, description="A call that takes longer counts as failed.")
+    call_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="A call that takes longer counts as failed; one that sends files has a second more for each megabyte.",
+    )
     interval: float = Field(
         2.0, ge=0, description="Seconds between deliveries: how live curves are, and what they cost."
     )
@@ -216,7 +222,9 @@ class Delivery:
             group = [event for _, event in batch[place:end]]
             if self._caller is None:
                 self._caller = Caller(self.name)
-            self._caller.call(lambda group=group: self._tell(group), self._patience.call_seconds)
+            self._caller.call(
+                lambda group=group: self._tell(group), self._patience.call_seconds + _upload_seconds(event)
+            )
             place = end
             self._note_delivered(batch[place - 1][0] + 1)
         self._save()
@@ -293,6 +301,13 @@ class Delivery:
                 write_json(self._state_file, state)
             except OSError as error:  # without it everything is delivered again, which changes nothing
                 logger.debug("%s cannot be written: %s", self._state_file, error)
+
+
+def _upload_seconds(event: Event) -> float:
+    """What sending an event's files may take besides."""
+    path = Path(event.get("path", ""))
+    files = [path] if path.is_file() else path.rglob("*") if "path" in event else []
+    return sum(file.stat().st_size for file in files if file.is_file()) / _SLOWEST_UPLOAD
 
 
 def _shortened(text: str, most: int = 240) -> str:
