@@ -17,6 +17,7 @@ from clip_har.evaluation.side_by_side import CHAMPIONS, NEWEST, bundle_probabili
 from clip_har.inference.predictor import Predictor
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
+from clip_har.models.embeddings import EmbeddingSet, embed_manifest
 from tests.data.versions.world import described, write_pictures
 
 
@@ -104,11 +105,15 @@ def test_the_answers_are_the_predictors(study, tmp_path: Path) -> None:
     bundle: ModelBundle = study.assemble(tmp_path / "bundle", study.fit(METHODS.get("zero_shot").Config()))
     test = study.manifest.split("test")
     compute = ComputeConfig(device="cpu", batch_size=8)
-    found = bundle_probabilities(bundle, test, compute)
+
+    def embed(samples: Manifest, predictor: Predictor) -> EmbeddingSet:
+        return embed_manifest(samples, predictor.runtime.encode, "", predictor.preprocessing, batch_size=8)
+
+    found = bundle_probabilities(bundle, test, compute, embed=embed)
     answers = Predictor.load(bundle, "torch").predict(test.paths, top_k=len(bundle.labels))
     for row, answer in zip(found, answers, strict=True):
         assert dict(zip(bundle.labels, row, strict=True)) == pytest.approx(
             dict(zip(answer.labels, answer.scores, strict=True)), abs=1e-5
         )
     nothing = replace(test, frame=test.frame[:0])
-    assert bundle_probabilities(bundle, nothing, compute).shape == (0, len(bundle.labels))
+    assert bundle_probabilities(bundle, nothing, compute, embed=embed).shape == (0, len(bundle.labels))

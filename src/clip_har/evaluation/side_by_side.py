@@ -15,7 +15,7 @@ from clip_har.errors import DataError
 from clip_har.inference.predictor import Predictor
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
-from clip_har.models.embeddings import EmbeddingSet, embed_manifest
+from clip_har.models.embeddings import EmbeddingSet
 
 TEST = "test"
 NEWEST, CHAMPIONS = "the newest data", "the data of the champion"
@@ -106,31 +106,19 @@ def bundle_probabilities(
     samples: Manifest,
     compute: ComputeConfig,
     *,
+    embed: Callable[[Manifest, Predictor], EmbeddingSet],
     limits: ImageLimits | None = None,
-    embed: Callable[[Manifest, Predictor], EmbeddingSet] | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Calibrated probabilities of the bundle's own labels, float32 [n, c], through the encoder in PyTorch.
 
     Args:
         samples: of any labels.
         embed: gives what the Predictor's encoder makes of the samples, from a cache for example.
+        limits: of decoding.
     """
     predictor = Predictor.load(
         bundle, "torch", device=compute.device, batch_size=compute.batch_size, limits=limits, threads=compute.threads
     )
     if not len(samples):
         return np.empty((0, len(bundle.labels)), dtype=np.float32)
-    if embed is not None:
-        made = embed(samples, predictor)
-    else:
-        made = embed_manifest(
-            samples,
-            predictor.runtime.encode,
-            bundle.info.encoder_hash,
-            predictor.preprocessing,
-            batch_size=compute.batch_size,
-            limits=limits,
-            progress=progress,
-        )
-    return predictor.score_embeddings(made.of(samples.ids))
+    return predictor.score_embeddings(embed(samples, predictor).of(samples.ids))
