@@ -18,7 +18,7 @@ setup: $(READY) ## make .venv with everything in its pinned version
 # made again when the pins or the requirements change
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu,dev]'
 	touch $@
 
 train: setup ## set up and run the main job (CONFIG=configs/har.yaml for the real thing)

@@ -29,6 +29,7 @@ from clip_har.models.calibration import CalibrationConfig
 from clip_har.models.prompts import PromptConfig
 from clip_har.registry.hub.config import HubConfig
 from clip_har.registry.promotion import PromotionConfig
+from clip_har.serving.config import ServingConfig
 from clip_har.training.embedding_cache import EmbeddingCacheConfig
 from clip_har.training.pretrain import PretrainingConfig
 
@@ -171,6 +172,7 @@ class RunConfig(ComponentConfig):
         "`hf://OWNER/NAME@REVISION`; if not given, the newest that a run published (`publish`: the champion, if there is one).",
     )
     hub: HubConfig | None = Field(None, description="The repository on the Hub that `publish` sends to.")
+    serving: ServingConfig = Field(ServingConfig(), description="How the service that `deploy` packs answers.")
 
     @field_validator("search", mode="before")
     @classmethod

@@ -1,0 +1,1 @@
+"""What the service saw and was told: predictions, feedback and, if switched on, images."""

@@ -1,0 +1,1 @@
+"""The service: REST and gRPC over one engine, on BentoML."""
