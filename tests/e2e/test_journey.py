@@ -88,11 +88,11 @@ def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for code in re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL):
         exec(compile(code, "tutorial.md", "exec", dont_inherit=True), {"__name__": "tutorial"})
     trained = place.latest
-    done = place.run_anew("deploy", *smaller)
+    done = place.run("deploy", *smaller)
     assert done.code == 0, done.err
     _assert_exported(place, trained, ("fp32", "fp16", "int8"))
     _assert_champion(place, trained)
-    done = place.run_anew(
+    done = place.run(
         "evaluate", *smaller, "--set", "bundle=champion", "--set", "data.seed=1", "--set", "data.nuisances.light=0.7"
     )
     assert done.code == 0, done.err
@@ -133,7 +133,7 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
 
     trained = place.latest
-    done = place.run_anew("deploy", "--config", HAR_LOCAL, *settings, "--set", "export.encoders=[image]")
+    done = place.run("deploy", "--config", HAR_LOCAL, *settings, "--set", "export.encoders=[image]")
     assert done.code == 0, done.err
     _assert_champion(place, trained)
     _assert_exported(place, trained, ("fp32", "fp16"))  # whether int8 passes is for the gate to say
@@ -141,7 +141,7 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
         answers = Predictor.load(place.latest / "bundle", runtime=runtime, device="cpu").predict(photographs)
         assert [one.label for one in answers] == [one.label for one in together] or runtime == "auto"
 
-    done = place.run_anew("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
+    done = place.run("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
     assert done.code == 0, done.err
     again = place.metrics()["validation"]
     assert again["accuracy"]["value"] == validation[validation["winner"]]["accuracy"]["value"]

@@ -28,6 +28,8 @@ TRACKERS = "trackers.json"
 _LOCK = "lock"
 _MOST_IN_MEMORY = 100_000
 
+_TO_JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for every event
+
 Event = dict[str, Any]
 
 
@@ -51,7 +53,7 @@ class Journal:
         self.broken: OSError | None = None
         self._descriptor: int | None = None
         self._lock: int | None = None
-        self._written = 0
+        self._written = self._size = 0
         self._memory: list[Event] = []
         self._first_in_memory = 0
         try:
@@ -70,6 +72,7 @@ class Journal:
                 if line.endswith(b"\n"):
                     lines, whole = lines + 1, whole + len(line)
         os.ftruncate(self._descriptor, whole)
+        self._size = whole
         return lines
 
     def give_up(self, error: OSError) -> None:
@@ -93,7 +96,7 @@ class Journal:
         """Add an event. Never raises for the disk's sake."""
         with self.news:
             if self.broken is None:
-                line = json.dumps(event, ensure_ascii=False).encode() + b"\n"
+                line = _TO_JSON(event).encode() + b"\n"
                 try:
                     self._write(line)
                 except OSError as error:
@@ -107,7 +110,6 @@ class Journal:
             self.news.notify_all()
 
     def _write(self, line: bytes) -> None:
-        before = os.fstat(self._descriptor).st_size
         try:
             done = os.write(self._descriptor, line)
             if done < len(line):  # the disk was full in the middle
@@ -116,9 +118,10 @@ class Journal:
                     raise OSError(28, "No space left on device")
         except OSError:
             with suppress(OSError):
-                os.ftruncate(self._descriptor, before)
+                os.ftruncate(self._descriptor, self._size)
             raise
         self._written += 1
+        self._size += len(line)
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """All events with their numbers; then those that have come meanwhile, and `(-1, {})` whenever there are no more."""
