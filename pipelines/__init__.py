@@ -7,6 +7,7 @@ PIPELINES = {
     "deploy": "write a bundle's encoders in fast forms, keep those that answer like PyTorch, and promote it if it is better",
     "rollback": "bring the champion before this one back",
     "publish": "send a bundle with its model card to the Hugging Face Hub",
+    "batch": "recognise every picture of a folder, a list, an archive, a table or a video, into a table",
     "pretrain": "make a backbone from pictures and captions, and measure its zero-shot",
 }
 # The configuration of a pipeline if none is named.

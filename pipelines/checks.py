@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from clip_har.adaptation.open_vocabulary import novel_labels
+from clip_har.batch.job import check_batch
 from clip_har.config import RunConfig
 from clip_har.data.pairs import build_pair_source
 from clip_har.data.sources import build_source
@@ -33,6 +34,10 @@ def check(pipeline: str, config: RunConfig) -> None:
         _open_bundle(config, bundle_to_share(config))
         if not config.hub.dry_run:
             check_can_send()
+        return
+    if pipeline == "batch":
+        check_batch(config.batch)
+        _open_bundle(config, bundle_to_share(config))
         return
     if pipeline == "deploy":
         _check_bundle(config)

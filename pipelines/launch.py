@@ -72,7 +72,7 @@ def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str,
     from clip_har.data.sources.base import CURRENT
     from pipelines.labelled_data import published_version
 
-    if pipeline in ("data", "publish", "rollback"):
+    if pipeline in ("data", "publish", "rollback", "batch"):
         return None
     if pipeline == "deploy" and (trained_on := version_of_bundle(config)) is not None:
         return trained_on

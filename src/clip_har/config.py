@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 from clip_har.adaptation import METHODS, AnyMethodConfig, ComparisonConfig, MethodConfig, parse_method_config
 from clip_har.adaptation.open_vocabulary import OpenVocabularyConfig
 from clip_har.adaptation.search import SearchConfig, check_search, read_searches
+from clip_har.batch.config import BatchConfig
 from clip_har.component import ComponentConfig, validated
 from clip_har.data.card import CardConfig
 from clip_har.data.label_review import LabelReviewConfig
@@ -168,10 +169,12 @@ class RunConfig(ComponentConfig):
     )
     bundle: str | None = Field(
         None,
-        description="Bundle that `evaluate` measures, `deploy` exports and `publish` sends: a folder, `champion`, or "
-        "`hf://OWNER/NAME@REVISION`; if not given, the newest that a run published (`publish`: the champion, if there is one).",
+        description="Bundle that `evaluate` measures, `deploy` exports, `publish` sends and `batch` asks: a folder, `champion`, or "
+        "`hf://OWNER/NAME@REVISION`; if not given, the newest that a run published (`publish` and `batch`: the champion, if "
+        "there is one).",
     )
     hub: HubConfig | None = Field(None, description="The repository on the Hub that `publish` sends to.")
+    batch: BatchConfig = Field(BatchConfig(), description="What `batch` recognises, and what it writes.")
     serving: ServingConfig = Field(ServingConfig(), description="How the service that `deploy` packs answers.")
 
     @field_validator("search", mode="before")

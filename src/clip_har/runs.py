@@ -26,7 +26,7 @@ def publish(
     bundle: ModelBundle | None = None,
     backbone: Path | None = None,
     model_card: str | None = None,
-    files: Mapping[str, bytes | str] | None = None,
+    files: Mapping[str, bytes | str | Path] | None = None,
     folders: Mapping[str, Path] | None = None,
     fixed: str | Path | None = None,
 ) -> Path:
@@ -40,7 +40,7 @@ def publish(
         bundle: becomes `bundle/`.
         backbone: a Hugging Face folder, which becomes `backbone/`.
         model_card: its README.md.
-        files: further files: path below the run's folder → content.
+        files: further files: path below the run's folder → content, or a file to copy.
         folders: further folders: path below the run's folder → what is copied there.
         fixed: the run's folder, instead of one below `outputs` with the run's name; what an earlier run published there
             is replaced as a whole. For DVC's stages.
@@ -60,7 +60,10 @@ def publish(
         write_atomic(folder / "report.html", report)
         write_json(folder / "metrics.json", metrics)
         for path, content in (files or {}).items():
-            write_atomic(folder / path, content)
+            if isinstance(content, Path):
+                shutil.copyfile(content, folder / path)
+            else:
+                write_atomic(folder / path, content)
         for path, source in (folders or {}).items():
             shutil.copytree(source, folder / path)
         write_json(folder / "run.json", record | {"run": target.name if fixed is None else name})

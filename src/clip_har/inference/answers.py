@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,3 +99,28 @@ class Answering:
                 )
             )
         return answers
+
+
+class Scorer:
+    """Embeddings → the answers to one request.
+
+    Args:
+        probabilities: float32 [n, d] → float32 [n, c].
+        answering: what is made of them.
+        calibrated: whether they are calibrated probabilities of the model's own labels.
+    """
+
+    def __init__(
+        self, probabilities: Callable[[np.ndarray], np.ndarray], answering: Answering, *, calibrated: bool
+    ) -> None:
+        self.probabilities = probabilities
+        self.calibrated = calibrated
+        self._answering = answering
+
+    def __call__(self, embeddings: np.ndarray) -> list[Prediction]:
+        """The answers for float32 [n, d]."""
+        return self.of_probabilities(self.probabilities(embeddings))
+
+    def of_probabilities(self, probabilities: np.ndarray) -> list[Prediction]:
+        """The answers for float32 [n, c]."""
+        return self._answering.of(probabilities)

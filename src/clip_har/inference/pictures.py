@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip_har.data.image import ImageLimits, PixelBudget
+from clip_har.data.image import REDUCED_FROM, ImageLimits, PixelBudget
 from clip_har.data.loading import batched, map_ahead
 from clip_har.errors import ClipHarError, ImageError
 from clip_har.inference.machine import available_cores
@@ -21,9 +22,25 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ImageSource = Any
-"""A path, a file's bytes, a PIL image, or an array uint8 [h, w, 3]."""
+"""A path, a file's bytes, a PIL image, an array uint8 [h, w, 3], or a `PendingPicture`."""
 
 _MOST_DECODERS = 8
+
+
+class PendingPicture(ABC):
+    """A picture that is fetched only by the thread that decodes it, and is told its size."""
+
+    @abstractmethod
+    def read(self) -> ImageSource:
+        """The picture in another form.
+
+        Raises:
+            ImageError: if it cannot be had.
+        """
+
+    @abstractmethod
+    def decoded(self, width: int, height: int) -> None:
+        """It could be decoded; its upright size in pixels, before any reduction by the decoder."""
 
 
 class PictureEncoder:
@@ -82,6 +99,10 @@ class PictureEncoder:
         Raises:
             ImageError: if it cannot be had.
         """
+        if isinstance(source, PendingPicture):
+            picture, pixels = self.open(source.read())
+            source.decoded(*picture.info.get(REDUCED_FROM, picture.size)[:2])
+            return picture, pixels
         if isinstance(source, str) and "\0" in source:
             raise ImageError("missing_file", f"There is no file {source!r}.")
         if isinstance(source, bytearray | memoryview):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import numpy as np
 
 from clip_har.data.image import ImageLimits
 from clip_har.errors import BundleError, ConfigError, did_you_mean
-from clip_har.inference.answers import Answering, Prediction
+from clip_har.inference.answers import Answering, Prediction, Scorer
 from clip_har.inference.machine import available_cores, check_device
 from clip_har.inference.pictures import ImageSource, PictureEncoder
 from clip_har.inference.runtimes import RUNTIMES, EncoderRuntime
@@ -131,13 +131,35 @@ class Predictor:
             ConfigError: if labels, templates or one of the numbers cannot be used.
             BundleError: if the bundle no longer answers for labels other than its own.
         """
+        score = self.scorer(labels, templates, top_k, threshold=threshold, coverage=coverage)
+        return [answer for answers in self.predict_stream(images, score) for answer in answers]
+
+    def predict_stream(self, images: Iterable[ImageSource], score: Scorer) -> Iterator[list[Prediction]]:
+        """As `predict`, a micro-batch of answers at a time, in order: for more pictures than are to be held at once.
+
+        Pictures are taken from `images` a bounded number ahead of the answers.
+        """
+        for embeddings, errors in self._pictures.stream(images):
+            good = iter(score(embeddings) if len(embeddings) else ())
+            yield [next(good) if error is None else Prediction(error=error) for error in errors]
+
+    def scorer(
+        self,
+        labels: Sequence[str] | None = None,
+        templates: Sequence[str] | None = None,
+        top_k: int = 5,
+        *,
+        threshold: float | None = None,
+        coverage: float | None = None,
+    ) -> Scorer:
+        """What `predict` does with embeddings, for callers that have them; the arguments are its own.
+
+        Raises:
+            ConfigError, BundleError: as `predict`.
+        """
         names, probabilities_of, calibrated = self._scoring(labels, templates)
         answering = Answering(names, self.bundle.calibration if calibrated else None, top_k, threshold, coverage)
-        answers = []
-        for embeddings, errors in self._pictures.stream(images):
-            good = iter(answering.of(probabilities_of(embeddings)) if len(embeddings) else ())
-            answers += [next(good) if error is None else Prediction(error=error) for error in errors]
-        return answers
+        return Scorer(probabilities_of, answering, calibrated=calibrated)
 
     def explain(self, image: ImageSource, label: str | None = None) -> Explanation:
         """Where in a picture the score of one of the bundle's labels comes from. Loads the encoders in torch.
