@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/sample.yaml
 WORKSPACE ?= workspace
 READY := $(VENV)/ready
+# what is installed besides the light part; images need less (deploy/)
+EXTRAS ?= cpu,dev
 # two workers, each with one thread: most of a case is starting processes and importing
 SIDE_BY_SIDE := -n 2 --dist loadscope
 
-.PHONY: help setup train test test-fast lint bench dashboard
+.PHONY: help setup compile train test test-fast lint bento bench dashboard serve
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +20,12 @@ setup: $(READY) ## make .venv with everything in its pinned version
 # made again when the pins or the requirements change
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[cpu,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
+
+# what cannot be compiled is a template or a test of somebody's, and is not imported
+compile: setup ## write the bytecode of everything installed, for images that cannot write it later
+	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib src > /dev/null
 
 train: setup ## set up and run the main job (CONFIG=configs/har.yaml for the real thing)
 	$(BIN)/python run.py --pipeline train --config $(CONFIG)
@@ -34,8 +40,14 @@ lint: setup ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+bento: setup ## pack the champion, or the newest bundle, into a Bento (WORKSPACE=workspace)
+	$(BIN)/python -m clip_har.serving.packaging --workspace $(WORKSPACE)
+
 bench: setup ## measure every number of the README and renew docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
 
 dashboard: setup ## open ZenML's dashboard on the local store (WORKSPACE=workspace)
 	$(BIN)/python -m stacks.dashboard --workspace $(WORKSPACE)
+
+serve: setup ## serve the champion, or the newest bundle if there is none (WORKSPACE=workspace, SET='serving.port=8080')
+	$(BIN)/python -m clip_har.serving --workspace $(WORKSPACE) $(foreach one,$(SET),--set $(one))

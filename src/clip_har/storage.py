@@ -19,13 +19,13 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
 
 
-def write_atomic(target: str | Path, data: bytes | str) -> Path:
-    """Write a file whole or not at all; an existing one is replaced."""
+def write_atomic(target: str | Path, data: bytes | str, mode: int = 0o666) -> Path:
+    """Write a file whole or not at all; an existing one is replaced. Its permissions are `mode` less the umask."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(target)
     try:
-        with open(partial, "wb") as file:
+        with open(partial, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())

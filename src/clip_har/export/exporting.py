@@ -260,12 +260,15 @@ def install(bundle: ModelBundle, made: MadeForms, report: ExportReport) -> Expor
 
 
 def with_exports(bundle: ModelBundle, made: MadeForms, report: ExportReport, target: Path) -> ModelBundle:
-    """A copy of the bundle in another folder, with the accepted forms in its attachments; its core and id are the same."""
+    """A copy of the bundle in another folder, with the accepted forms in its attachments, and a self-test that what serves
+    them can be held against; its core and id are the same."""
+    from clip_har.inference.self_test import write_self_test
     from clip_har.models.bundle import ModelBundle
 
     shutil.copytree(bundle.path, target, copy_function=_link_or_copy)
     copy = ModelBundle.load(target)
     install(copy, made, report)
+    write_self_test(copy)
     return copy
 
 

@@ -39,6 +39,13 @@ class QueueConfig(ComponentConfig):
     drain_seconds: float = Field(20.0, gt=0, description="How long a shutdown waits for accepted requests.")
 
 
+class ConnectionsConfig(ComponentConfig):
+    """What an HTTP connection may do before there is a request."""
+
+    head_seconds: float = Field(10.0, gt=0, description="How long a request's header may take to arrive.")
+    max_head_bytes: int = Field(65_536, ge=1024, description="Largest header, in bytes.")
+
+
 class SecurityConfig(ComponentConfig):
     """Who may ask, and what the service may fetch."""
 
@@ -71,6 +78,13 @@ class GrpcConfig(ComponentConfig):
     tls_client_ca: str | None = Field(
         None, description="PEM file; if given, clients must show a certificate signed by it."
     )
+    max_calls: int = Field(
+        1000, ge=1, description="Calls open at one time in one process, streams and idle ones included."
+    )
+    stream_frames: int = Field(
+        4, ge=1, description="Frames of one stream in work at one time; more are not read until one is answered."
+    )
+    stream_idle_seconds: float = Field(60.0, gt=0, description="A stream without a frame for so long is ended.")
 
 
 class VersionsConfig(ComponentConfig):
@@ -92,6 +106,20 @@ class ObservabilityConfig(ComponentConfig):
     access_log: bool = Field(True, description="A line of JSON for every request.")
     tracing_endpoint: str | None = Field(
         None, description="OTLP/HTTP endpoint of a collector; `console` prints spans; off if not given."
+    )
+    tracing_share: float = Field(
+        1.0, ge=0, le=1, description="Share of requests recorded; one with a `traceparent` is if that says so."
+    )
+
+
+class BentoConfig(ComponentConfig):
+    """The Bento that `deploy` packs."""
+
+    enabled: bool = Field(True, description="Whether `deploy` packs one.")
+    explain: bool = Field(
+        False,
+        description="Whether heat maps work where only the Bento's own requirements are installed: torch and transformers "
+        "come with it then. They come in any case if an encoder has no accepted ONNX form.",
     )
 
 
@@ -117,9 +145,13 @@ class ServingConfig(ComponentConfig):
     max_latency_ms: int = Field(1000, ge=1, description="How long the runner may hold a picture back.")
     limits: RequestLimits = Field(RequestLimits(), description="What a request may hold.")
     queue: QueueConfig = Field(QueueConfig(), description="How much may wait.")
+    connections: ConnectionsConfig = Field(
+        ConnectionsConfig(), description="What a connection may do before there is a request."
+    )
     security: SecurityConfig = Field(SecurityConfig(), description="Who may ask.")
     grpc: GrpcConfig = Field(GrpcConfig(), description="The gRPC side.")
     versions: VersionsConfig = Field(VersionsConfig(), description="Which models are served.")
     capture: CaptureConfig = Field(CaptureConfig(), description="What is kept of what was seen.")
     observability: ObservabilityConfig = Field(ObservabilityConfig(), description="Logs and traces.")
     response_cache: int = Field(0, ge=0, description="Answers kept by the pictures' bytes; 0: none.")
+    bento: BentoConfig = Field(BentoConfig(), description="The Bento that `deploy` packs.")

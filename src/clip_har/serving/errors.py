@@ -46,6 +46,23 @@ class NotFound(ServiceError):
     status, code, title = 404, "not_found", "There is no such thing here."
 
 
+class MethodNotAllowed(ServiceError):
+    """A path that answers other methods.
+
+    Attributes:
+        allow: those, for the header Allow.
+    """
+
+    status, code, title = 405, "method_not_allowed", "This path does not answer that method."
+    allow = ""
+
+
+class RequestTimeout(ServiceError):
+    """A body that did not come in time."""
+
+    status, code, title = 408, "request_timeout", "The request did not arrive in time."
+
+
 class TooLarge(ServiceError):
     """More bytes, pixels or pictures than allowed."""
 
@@ -56,6 +73,12 @@ class UnsupportedMedia(ServiceError):
     """Bytes of a kind that is not taken."""
 
     status, code, title = 415, "unsupported_media", "This kind of content is not taken."
+
+
+class HeaderTooLarge(ServiceError):
+    """A header of more bytes than allowed."""
+
+    status, code, title = 431, "header_too_large", "The request's header is larger than allowed."
 
 
 class Unprocessable(ServiceError):

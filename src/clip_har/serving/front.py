@@ -1,0 +1,33 @@
+"""What stands at the socket: requests go straight to the service's own app; BentoML keeps its probes and its lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_BENTOML_PATHS = frozenset({"/livez", "/healthz", "/readyz"})
+
+
+class Front:
+    """An ASGI app before two others.
+
+    BentoML's middleware would answer some errors in a shape of its own, and keep a timer for every request.
+
+    Args:
+        bentoml: the app that BentoML made of the service: lifespan and probes.
+        service: finds the service's own app, once it has started.
+    """
+
+    def __init__(self, bentoml: Application, service: Callable[[], Application | None]) -> None:
+        self._bentoml, self._service = bentoml, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = None
+        if scope["type"] == "http" and scope["path"] not in _BENTOML_PATHS:
+            app = self._service()
+        await (app or self._bentoml)(scope, receive, send)

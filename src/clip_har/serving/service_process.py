@@ -1,0 +1,115 @@
+"""One process of the service: the engine with its two surfaces, from start to shutdown."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from clip_har.errors import ClipHarError
+from clip_har.serving.config import ServingConfig
+from clip_har.serving.settings import Source
+
+if TYPE_CHECKING:
+    from clip_har.serving.engine import Engine
+    from clip_har.serving.front import Application
+    from clip_har.serving.rpc.server import GrpcServer
+    from clip_har.serving.served_model import LoadRuntime
+
+logger = logging.getLogger("clip_har.serving")
+_SWITCH_SECONDS = 0.001  # a thread that computes in Python gives way to the loop after this
+
+
+class ServiceProcess:
+    """REST and gRPC over one engine, on the loop that starts it.
+
+    Args:
+        config: all settings.
+        source: where the models come from.
+        load_runtime: what runs image encoders, if not this process.
+
+    Attributes:
+        app: REST, an ASGI app; None before the start.
+        engine: what answers; None before the start.
+    """
+
+    def __init__(
+        self,
+        config: ServingConfig,
+        source: Source,
+        load_runtime: LoadRuntime | None = None,
+    ) -> None:
+        self.config = config
+        self.app: Application | None = None
+        self.engine: Engine | None = None
+        self.grpc_port: int | None = None
+        self._source, self._load_runtime = source, load_runtime
+        self._grpc: GrpcServer | None = None
+
+    async def start(self, host: str | None = None) -> None:
+        """Answer from now on; that the model is loaded is told by `engine.ready`.
+
+        Args:
+            host: address that REST is served on, if it is not the config's.
+
+        Raises:
+            ConfigError: if the address must not be served on, or a setting cannot be used.
+        """
+        from clip_har.serving.engine import Engine
+        from clip_har.serving.observability import logs
+        from clip_har.serving.observability.metrics import ServiceMetrics
+        from clip_har.serving.rest.app import make_app
+        from clip_har.serving.security import Security
+
+        logs.configure(self.config)
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        host = host or self.config.host
+        security = Security.from_config(self.config)
+        security.check_address(host)
+        metrics = ServiceMetrics()
+        if self.config.workers > 1:
+            from clip_har.serving.observability.sharing import folder_of_siblings
+
+            metrics.share(folder_of_siblings())
+        engine = Engine(self.config, self._source, load_runtime=self._load_runtime, metrics=metrics)
+        await engine.start()
+        self.app = make_app(engine, security)
+        self.engine = engine
+        if self.config.grpc.enabled:
+            from clip_har.serving.rpc.server import GrpcServer
+
+            grpc = GrpcServer(engine, security, self.config.grpc, host)
+            self.grpc_port = await grpc.start()
+            self._grpc = grpc
+
+    async def stop(self) -> None:
+        """Let no more in, answer what was let in, write down what was captured."""
+        if self.engine is None:
+            return
+        self.engine.close("The service is shutting down.")
+        if self._grpc is not None:
+            await self._grpc.stop(self.config.queue.drain_seconds)
+        await self.engine.stop()
+        self.engine.metrics.close()
+
+
+def end_service(error: ClipHarError) -> None:
+    """Say why the service must not run, and end its parent, which would start this process again and again."""
+    logger.error("The service cannot start: %s", error)
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+def listening_host(arguments: list[str] | None = None) -> str | None:
+    """The address that BentoML's worker listens on: that of the socket which it was given by number (`--fd`)."""
+    arguments = sys.argv if arguments is None else arguments
+    try:
+        number = int(arguments[arguments.index("--fd") + 1])
+        with socket.socket(fileno=os.dup(number)) as given:
+            name = given.getsockname()
+    except (ValueError, IndexError, OSError):
+        return None
+    return name[0] if isinstance(name, tuple) else None
