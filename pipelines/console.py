@@ -17,6 +17,7 @@ from clip_har.runs import read_record
 
 _STARTED = re.compile(r"Step `?(\S+?)`? has started")
 _FINISHED = re.compile(r"Step `?(\S+?)`? has finished in `?([^`]+?)`?\.$")
+_LABELS_SHOWN = 20
 _CACHED = re.compile(r"Using cached version of step `?(\S+?)`?\.$")
 
 
@@ -77,6 +78,9 @@ def show_result(folder: Path, seconds: float, settings: str) -> None:
         return
     if (folder / "hub.json").is_file():
         _show_hub(console, folder, record["hub"], seconds, settings)
+        return
+    if "batch" in record:
+        _show_batch(console, folder, record, metrics["batch"], seconds, settings)
         return
     if "decision" in record:
         _show_rollback(console, folder, record, seconds)
@@ -189,15 +193,36 @@ def _show_exports(console: Any, folder: Path, record: dict[str, Any], seconds: f
         _show_promotion(console, folder)
     report_page = _shown(folder) / "export_report.html"
     console.print(f"  report  {report_page}", highlight=False, soft_wrap=True, markup=False)
+    served = _show_bento(console, record["bento"]) if record.get("bento") else ()
     named = f" --set bundle={_shown(folder) / 'bundle'}" if "bundle=" in settings else ""
     runtime = f" --set evaluation.runtime={fastest['runtime']}" if fastest["runtime"] != "torch" else ""
     _show_next(
         console,
         folder,
         "bundle",
+        *served,
         (f"{_RUN} evaluate{settings}{named}{runtime}", "measure what runs fastest here, on the test split"),
         (f"{_RUN} deploy{settings} --dry-run", "see everything that can be set"),
     )
+
+
+def _show_bento(console: Any, bento: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The Bento of `deploy`; the commands that serve it."""
+    was = "" if bento["built"] else ", as it was"
+    text = f"  bento  {bento['tag']} ({bento['bytes'] / 1e6:,.1f} MB{was}), in {_relative(bento['store'])}"
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    home = shlex.quote(str(_relative(bento["store"])))
+    workspace = _relative(str(Path(bento["store"]).parent))
+    named = "" if str(workspace) == "workspace" else f" WORKSPACE={shlex.quote(str(workspace))}"
+    return (
+        (f"BENTOML_HOME={home} {_command('bentoml')} serve {bento['tag']}", "serve this Bento"),
+        (f"make serve{named}", "serve the champion, and follow it"),
+    )
+
+
+def _relative(path: str) -> Path:
+    """A path as it can be typed here."""
+    return Path(path).relative_to(Path.cwd()) if Path(path).is_relative_to(Path.cwd()) else Path(path)
 
 
 def _show_promotion(console: Any, folder: Path) -> None:
@@ -316,6 +341,33 @@ def _show_hub(console: Any, folder: Path, sent: dict[str, Any], seconds: float, 
         next_step = (pull, "fetch it anywhere, its checksums verified")
     card = (f"less {_shown(folder) / 'README.md'}", "read its model card")
     _show_next(console, folder, "would_send" if sent["dry_run"] else None, card, next_step)
+
+
+def _show_batch(
+    console: Any, folder: Path, record: dict[str, Any], found: dict[str, Any], seconds: float, settings: str
+) -> None:
+    """The end of `batch`: how often each label was found, what could not be used, and where the table is."""
+    from rich.table import Table
+
+    table = Table(title="Best labels", title_justify="left", title_style="bold")
+    for column in ("label", "images", "share"):
+        table.add_column(column, justify="left" if column == "label" else "right")
+    for label, count in sorted(found["labels"].items(), key=lambda entry: (-entry[1], entry[0]))[:_LABELS_SHOWN]:
+        table.add_row(label, f"{count:,}", f"{100 * count / found['answered']:.1f} %")
+    if table.row_count:
+        console.print(table)
+    errors = ", ".join(f"{count:,} {reason}" for reason, count in found["errors"].items())
+    console.print(
+        f"\n{found['answered']:,} of {found['images']:,} images answered, {found['abstained']:,} of them abstained"
+        f"{f'; not used: {errors}' if errors else ''}; the run took {seconds:.0f} s.",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    where = record["batch"]["table"]
+    made = folder / where if (folder / where).is_file() else where
+    console.print(f"  table   {made}", highlight=False, soft_wrap=True, markup=False)
+    _show_next(console, folder, None, (f"{_RUN} batch{settings} --dry-run", "see everything that can be set"))
 
 
 def _command(name: str) -> str:

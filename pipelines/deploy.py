@@ -1,4 +1,4 @@
-"""deploy: a bundle → its encoders in fast forms, those that answer like PyTorch kept and timed → the champion, if better."""
+"""deploy: a bundle → its encoders in fast forms, those that answer like PyTorch kept and timed → the champion, if better → a Bento."""
 
 from zenml import pipeline
 from zenml.enums import ExecutionMode
@@ -10,6 +10,7 @@ from pipelines.bundles import bundle_path
 from pipelines.caching import on_its_code
 from pipelines.labelled_data import labelled_data, plan_of_labelled_data
 from steps.deployment.benchmark_forms import benchmark_forms
+from steps.deployment.build_bento import build_bento
 from steps.deployment.export_model import export_model
 from steps.deployment.gate_forms import gate_forms
 from steps.deployment.promote import promote
@@ -19,7 +20,7 @@ from steps.evaluation.open_bundle import open_bundle
 
 @pipeline(name="deploy", execution_mode=ExecutionMode.FAIL_FAST)
 def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, version: str | None = None) -> None:
-    """Export a bundle, keep what passes the gate, time it, compare it with the champion, publish it."""
+    """Export a bundle, keep what passes the gate, time it, compare it with the champion, pack the champion, publish all that."""
     limits, compute = config.validation.limits, config.compute
     exporters = [EXPORTERS.module(name) for name in config.export.exporters]
     manifest, _, fingerprint = labelled_data(config, workspace, version)
@@ -53,6 +54,17 @@ def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, versi
             newest=config.data.version == CURRENT,
         )
         promotions.append(promoted)
+    bentos = []
+    if config.serving.bento.enabled:
+        packed = build_bento(
+            bundle=bundle,
+            forms=forms,
+            report=report,
+            serving=config.serving,
+            workspace=workspace,
+            promotions=promotions,
+        )
+        bentos.append(packed)
     publish_exports(
         bundle=bundle,
         forms=forms,
@@ -63,6 +75,7 @@ def deploy(config: RunConfig, workspace: str, outputs: str, settings: str, versi
         folder=config.paths.run,
         settings=settings,
         promotions=promotions,
+        bentos=bentos,
     )
 
 
@@ -70,4 +83,5 @@ def plan(config: RunConfig, version: str | None = "published") -> list[str]:
     """Names of the steps, in order."""
     own = ["open_bundle", "export_model", "gate_forms", "benchmark_forms"]
     compared = ["promote"] if config.promotion.enabled else []
-    return [*plan_of_labelled_data(version), *own, *compared, "publish_exports"]
+    packed = ["build_bento"] if config.serving.bento.enabled else []
+    return [*plan_of_labelled_data(version), *own, *compared, *packed, "publish_exports"]

@@ -1,4 +1,4 @@
-"""Where the registry is shown besides: the MLflow of the active stack, and ZenML's Model Control Plane."""
+"""Where the registry is shown besides: the MLflow of the active stack, ZenML's Model Control Plane, and BentoML's store."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _WITH_MLFLOW = ("mlflow", "dual")
 def active_mirrors(workspace: str | Path) -> list[Callable[[], Mirror]]:
     """Mirrors to reconcile, made when they are asked for; without an MLflow in the stack, that of the workspace."""
     from clip_har.registry.mlflow_mirror import MlflowMirror
+    from clip_har.serving.packaging.mirror import BentoMirror
     from stacks.model_control_plane import ModelControlPlane
 
-    return [lambda: MlflowMirror(_tracking_uri(workspace)), ModelControlPlane]
+    return [lambda: MlflowMirror(_tracking_uri(workspace)), ModelControlPlane, lambda: BentoMirror(workspace)]
 
 
 def _tracking_uri(workspace: str | Path) -> str:

@@ -15,6 +15,7 @@ from clip_har.models.bundle import ModelBundle
 from clip_har.registry.page import render_promotion
 from clip_har.registry.report import PromotionReport
 from clip_har.runs import publish
+from clip_har.serving.packaging import PackedBento
 from steps.code import PROJECT
 from steps.recording import record_published
 from steps.scratch import scratch_folder
@@ -34,6 +35,7 @@ def publish_exports(
     folder: str | None,
     settings: str,
     promotions: list[PromotionReport] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
+    bentos: list[PackedBento] = [],  # noqa: B006
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` with the bundle and its forms, and record the run with the stack's tracker.
 
@@ -41,6 +43,7 @@ def publish_exports(
         folder: the run's folder, if it is to be a certain one.
         settings: the composed configuration as YAML, to be written down.
         promotions: the comparison with the champion, if there was one.
+        bentos: the Bento, if one was packed.
     """
     run = describe_current_run()
     environment = describe_environment(PROJECT)
@@ -75,6 +78,7 @@ def publish_exports(
         "settings": settings,
         "leaderboard": None,
         "latency": latency.model_dump(mode="json"),
+        "bento": bentos[0].model_dump(mode="json") if bentos else None,
     }
     published = publish(
         outputs,

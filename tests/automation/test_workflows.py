@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from clip_har.data.versions import VersionStore
+from clip_har.serving.packaging.store import BentoStore
 from tests.automation.workflows import FILES, FOLDER, Script, commands, script, scripts, steps, workflow
 from tests.command import PROJECT
 from tests.data.versions.world import described, write_pictures
@@ -37,6 +38,13 @@ CALLED_BY = {
     ".venv/bin/clip-har data clone": f"{HERE}::test_the_newest_data_are_fetched",
     ".venv/bin/python run.py --pipeline train": f"{HERE}::test_retraining_composes",
     ".venv/bin/python run.py --pipeline deploy": f"{HERE}::test_retraining_composes",
+    "make bento": f"{HERE}::test_the_champion_is_packed",
+    ".venv/bin/bentoml export": f"{HERE}::test_the_champion_is_packed",
+    "docker build": f"{HERE}::test_the_images_are_built_as_the_documents_say",
+    "docker run": f"{HERE}::test_the_images_are_built_as_the_documents_say",
+    "docker login": f"{HERE}::test_the_images_are_pushed_where_a_registry_is_named",
+    "docker tag": f"{HERE}::test_the_images_are_pushed_where_a_registry_is_named",
+    "docker push": f"{HERE}::test_the_images_are_pushed_where_a_registry_is_named",
 }
 
 
@@ -163,7 +171,7 @@ def test_make_and_ci_run(tmp_path):
     for step, wanted in (("Run the quick tests", "-m 'not slow'"), ("Run all tests", "-m pytest")):
         assert wanted in script("ci.yml", step).run(PROJECT, MAKEFLAGS=f"--dry-run {kept}")
     (tmp_path / "ready").unlink()
-    for name in ("model.yml", "retrain.yml"):
+    for name in ("images.yml", "model.yml", "retrain.yml"):
         assert "pip install" in script(name, "Set the project up").run(PROJECT, MAKEFLAGS=f"--dry-run {kept}")
     assert not (tmp_path / "ready").exists()
 
@@ -201,10 +209,11 @@ def test_one_comment_is_renewed(tmp_path):
     ]
 
 
-def test_the_last_retraining_is_found(tmp_path):
+@pytest.mark.parametrize("name", ["images.yml", "retrain.yml"])
+def test_the_last_retraining_is_found(name, tmp_path):
     """Options as `gh help run list` has them; what it answers becomes the step's output."""
     environment = stand_in_for_gh(tmp_path / "bin", "run=123")
-    step = script("retrain.yml", "Find the last retraining")
+    step = script(name, "Find the last retraining")
     step.run(tmp_path, **environment, GITHUB_REF_NAME="main", GITHUB_OUTPUT=str(tmp_path / "output"))
     assert (tmp_path / "output").read_text() == "run=123\n"
     asked = (tmp_path / "bin" / "arguments").read_text().splitlines()
@@ -248,9 +257,81 @@ def test_a_retrained_bundle_is_the_one_that_is_deployed():
     train, deploy = (script("retrain.yml", step).text for step in ("Train", "Export, and promote what is better"))
     place = re.search(r"paths\.run=(\S+)", train)[1]
     assert f"--set bundle={place}/bundle " in deploy
-    kept = [step["with"]["path"] for _, step in steps() if step.get("with", {}).get("name") in ("registry", "reports")]
+    ours = [step.get("with", {}) for file, step in steps() if file == "retrain.yml"]
+    kept = [told["path"] for told in ours if told.get("name") in ("registry", "reports")]
     assert len(kept) == 3
     assert kept[0] == kept[1] == "workspace/registry"
+
+
+def test_the_champion_is_packed(tmp_path):
+    """`make bento` says what is run; the file that is kept is the one that BentoML's command writes."""
+    (tmp_path / "ready").touch()
+    said = script("images.yml", "Pack the champion").run(PROJECT, MAKEFLAGS=f"--dry-run READY={tmp_path / 'ready'}")
+    assert said.split()[1:] == ["-m", "clip_har.serving.packaging", "--workspace", "workspace"]
+    home = workflow("images.yml")["jobs"]["bento"]["env"]["BENTOML_HOME"]
+    place = BentoStore.of(tmp_path / "workspace").place("clip-har", "1")
+    assert place == tmp_path / home / "bentos" / "clip-har" / "1"
+    place.mkdir(parents=True)
+    facts = {"service": "service:S", "name": "clip-har", "version": "1", "bentoml_version": "1.4.39", "spec": 2}
+    made = {"creation_time": "2026-01-01T00:00:00+00:00", "entry_service": "clip-har", "labels": {}, "models": []}
+    image = {"python_version": "3.11", "commands": [], "python_requirements": "", "base_image": "python"}
+    (place / "bento.yaml").write_text(yaml.safe_dump(facts | made | {"image": image, "services": [], "envs": []}))
+    BentoStore.of(tmp_path / "workspace").point_latest("clip-har", "1")
+    script("images.yml", "Write the Bento into a file").run(tmp_path, BENTOML_HOME=home, BENTOML_DO_NOT_TRACK="True")
+    kept = next(step for file, step in steps() if file == "images.yml" and step["name"] == "Keep it")
+    assert (tmp_path / kept["with"]["path"]).is_file()
+
+
+def stand_in_for_docker(folder: Path) -> dict[str, str]:
+    """A `docker` that writes down its arguments, a line a call, and what it was given; the environment that finds it."""
+    folder.mkdir()
+    tool = folder / "docker"
+    tool.write_text(
+        f'#!/bin/bash\nprintf \'%s\\n\' "$*" >> {folder / "calls"}\n[ "$1" != login ] || cat > {folder / "given"}\n'
+    )
+    tool.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("image", workflow("images.yml")["jobs"]["image"]["strategy"]["matrix"]["image"])
+def test_the_images_are_built_as_the_documents_say(image, tmp_path):
+    """Options as `docker build --help` and `docker run --help` have them."""
+    environment = stand_in_for_docker(tmp_path / "bin") | {"IMAGE": image}
+    for step in ("Build the image", "See that it starts"):
+        script("images.yml", step).run(PROJECT, **environment)
+    built, started = (tmp_path / "bin" / "calls").read_text().splitlines()
+    assert (PROJECT / "deploy" / f"{image}.Dockerfile").is_file()
+    assert built == f"build --file deploy/{image}.Dockerfile --tag clip-har:{image} ."
+    assert f"docker {built}" in (PROJECT / "deploy" / f"{image}.Dockerfile").read_text()
+    assert started == f"run --rm --read-only --tmpfs /tmp --cap-drop ALL clip-har:{image} --help"
+
+
+def test_the_images_are_pushed_where_a_registry_is_named(tmp_path):
+    environment = stand_in_for_docker(tmp_path / "bin") | {"IMAGE": "cpu", "VERSION": "v1"}
+    secrets = {"IMAGE_REGISTRY_USER": "someone", "IMAGE_REGISTRY_PASSWORD": "$(exit 1) told to nobody"}
+    script("images.yml", "Push it").run(tmp_path, **environment, IMAGE_REGISTRY="registry.example.com/a", **secrets)
+    name = "registry.example.com/a/clip-har:v1-cpu"
+    assert (tmp_path / "bin" / "calls").read_text().splitlines() == [
+        "login registry.example.com/a --username someone --password-stdin",
+        f"tag clip-har:cpu {name}",
+        f"push {name}",
+    ]
+    assert (tmp_path / "bin" / "given").read_text() == f"{secrets['IMAGE_REGISTRY_PASSWORD']}\n"
+
+
+def test_images_are_built_when_what_they_copy_changes():
+    from tests.deploy.reading import DOCKERFILES, stages
+
+    paths = [path.removesuffix("/**") for path in workflow("images.yml")[True]["push"]["paths"]]
+    for path in paths:
+        assert (PROJECT / path).exists(), path
+    for instruction in (each for file in DOCKERFILES for stage in stages(file) for each in stage):
+        if instruction.name == "COPY" and "--from=" not in instruction.text:
+            for source in instruction.words[:-1]:
+                assert any(
+                    source == path or source.startswith(f"{path}/") or path == f"{source}/clip_har" for path in paths
+                )
+    assert {"deploy", ".dockerignore", ".github/workflows/images.yml"} <= set(paths)
 
 
 def test_the_documents_name_every_secret_and_variable():

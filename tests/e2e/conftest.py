@@ -28,6 +28,7 @@ def small_config() -> dict:
             "lora": {"rank": 4, "alpha": 4, "dropout": 0.1, "training": {"epochs": 1, "batch_size": 16}},
         },
         "evaluation": {"resamples": 100, "examples": 4},
+        "serving": {"bento": {"enabled": False}},  # test_deploy.py packs one
     }
 
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Workplace
+from clip_har.models.bundle import ModelBundle
+from clip_har.registry.champion import Registry
+from clip_har.serving.packaging.store import BentoStore
+from clip_har.serving.settings import load_settings
+from tests.command import Finished, Workplace
 from tests.e2e.conftest import TRAIN
 
 pytestmark = pytest.mark.slow
@@ -23,13 +27,15 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     model_id = place.record()["model_id"]
     before = place.latest
 
-    done = place.run("deploy", *TRAIN, *FEW)
+    done = place.run("deploy", *TRAIN, *FEW, "--set", "serving.bento.enabled=true", "--set", "serving.threads=1")
     assert done.code == 0, done.err
     assert "open_data" in place.ran(), "the version that the bundle was trained on"
+    _assert_bento(place, done)
     assert place.latest != before
     assert "2 of 2 forms are kept." in done.said
     assert "onnx image fp32" in done.out
     assert "run.py --pipeline evaluate --config config.yaml" in done.out
+    assert place.record()["bento"]["built"] is True
     bundle = place.latest / "bundle"
     exports = json.loads((bundle / "attachments" / "exports" / "exports.json").read_text())
     assert exports["model_id"] == place.record()["model_id"] == model_id
@@ -66,6 +72,21 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     assert "wanted: at least 1." in done.said
     exports = json.loads((place.latest / "bundle" / "attachments" / "exports" / "exports.json").read_text())
     assert "onnx" not in {form["format"] for form in exports["forms"]}
+
+
+def _assert_bento(place: Workplace, done: Finished) -> None:
+    """The champion is in a Bento with its forms and the run's settings; it is told how to serve it."""
+    champion = Registry.of(place.workspace).champion()
+    bento = place.record()["bento"]
+    assert bento["model_id"] == champion.model_id
+    assert BentoStore.of(place.workspace).latest("clip-har") == bento["tag"].partition(":")[2]
+    assert f"BENTOML_HOME=workspace/bentoml bentoml serve {bento['tag']}" in done.out
+    assert "make serve" in done.out
+    packed = Path(bento["path"]) / "src"
+    assert ModelBundle.load(packed / "bundle").model_id == champion.model_id
+    assert (packed / "bundle" / "attachments" / "exports" / "onnx" / "image-fp32.onnx").is_file()
+    assert load_settings({}, packed).threads == 1
+    assert not list(place.folder.glob("bentoml")), "nothing is written beside the workspace"
 
 
 def test_mistakes_are_found_at_once(furnished: Path, tmp_path: Path) -> None:

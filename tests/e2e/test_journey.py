@@ -1,16 +1,24 @@
-"""The one end-to-end test of the design: data → train → evaluate → export → promote, on real photographs where they are present."""
+"""The one end-to-end test of the design: data → train → evaluate → export → promote → serve → capture, and batch, on real photographs
+where they are present.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import grpc
+import httpx
 import pytest
 
+from clip_har.capture import CaptureStore
+from clip_har.inference.predictor import Predictor
 from clip_har.models.bundle import ModelBundle
 from clip_har.registry.champion import Registry
 from tests.command import PROJECT, Workplace
+from tests.serving.engines import Served, serving_process
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +79,56 @@ def _assert_tracked(place: Workplace, method: str) -> None:
     assert run.data.metrics["test/accuracy"] == pytest.approx(test)
 
 
+def _assert_served(place: Workplace, photographs: list[Path]) -> None:
+    """The champion answers over REST and gRPC as the Predictor does; what was seen and told is captured."""
+    champion = Registry.of(place.workspace).champion()
+    expected = Predictor.load(champion, runtime="onnx", device="cpu").predict(photographs)
+    with serving_process(None, place.folder / "service", workspace=place.workspace) as served:
+        answered = _asked_over_rest(served, photographs)
+        assert {answer["model_id"] for answer, _ in answered} == {champion.model_id}
+        for (_, result), one in zip(answered, expected, strict=True):
+            assert [entry["label"] for entry in result["labels"]] == list(one.labels)
+            assert [entry["score"] for entry in result["labels"]] == pytest.approx(one.scores, abs=1e-5)
+        over_grpc = _asked_over_grpc(served, photographs[0])
+        assert [score.score for score in over_grpc.labels] == pytest.approx(expected[0].scores, abs=1e-5)
+        told = answered[0][1]["prediction_id"]
+        done = httpx.post(f"{served.rest_url}/v1/feedback", json={"prediction_id": told, "label": champion.labels[0]})
+        assert done.status_code == 200, done.text
+    table = CaptureStore(place.workspace / "capture").with_feedback().to_pylist()
+    assert {row["id"] for row in table} == {result["prediction_id"] for _, result in answered} | {
+        over_grpc.prediction_id
+    }
+    assert [row["feedback_label"] for row in table if row["id"] == told] == [champion.labels[0]]
+
+
+def _asked_over_rest(served: Served, photographs: list[Path]) -> list[tuple[dict, dict]]:
+    """(answer, its one result) for each photograph."""
+    with httpx.Client(base_url=served.rest_url, timeout=30) as client:
+        found = [client.post("/v1/predict", files={"images": path.read_bytes()}).json() for path in photographs]
+    return [(answer, answer["results"][0]) for answer in found]
+
+
+def _asked_over_grpc(served: Served, photograph: Path) -> Any:
+    from clip_har.serving.schemas.rpc import action_recognition_pb2 as v1
+    from clip_har.serving.schemas.rpc.action_recognition_pb2_grpc import ActionRecognitionStub
+
+    with grpc.insecure_channel(served.grpc_target) as channel:
+        request = v1.PredictRequest(images=[v1.Image(content=photograph.read_bytes())])
+        return ActionRecognitionStub(channel).Predict(request, timeout=30).results[0]
+
+
+def _assert_table(place: Workplace, folder: Path, *settings: str) -> None:
+    """`batch` gives a row for every photograph, answered by the champion."""
+    import pyarrow.parquet as pq
+
+    done = place.run("batch", *settings, "--set", f"batch.source={folder}")
+    assert done.code == 0, done.err
+    table = pq.read_table(place.latest / "predictions.parquet")
+    assert table.num_rows == sum(path.is_file() for path in folder.rglob("*"))
+    assert place.record()["model_id"] == Registry.of(place.workspace).champion().model_id
+    _assert_self_contained(place.latest / "report.html")
+
+
 def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default configuration, smaller; then what the tutorial does with the bundle."""
     place = Workplace(tmp_path)
@@ -98,6 +156,8 @@ def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.code == 0, done.err
     assert place.record()["pipeline"] == "evaluate"
     assert place.record()["model_id"] == _model_id(trained)
+    drawings = sorted((place.workspace / "samples").rglob("*.jpg"))[:6]
+    _assert_served(place, drawings)
     done = place.run("rollback", *smaller)
     assert (done.code, done.out) == (2, ""), done.err
     assert "There is nothing to go back to" in done.said
@@ -122,8 +182,6 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
     assert test["samples"] == place.metrics()["test"]["samples"] > 60
     _assert_self_contained(place.latest / "report.html")
 
-    from clip_har.inference.predictor import Predictor
-
     bundle = place.latest / "bundle"
     photographs = sorted((few_har_photographs / "train").iterdir())[:8]
     predictor = Predictor.load(bundle)
@@ -133,7 +191,8 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
 
     trained = place.latest
-    done = place.run("deploy", "--config", HAR_LOCAL, *settings, "--set", "export.encoders=[image]")
+    less = ("--set", "export.encoders=[image]", "--set", "serving.bento.enabled=false")
+    done = place.run("deploy", "--config", HAR_LOCAL, *settings, *less)
     assert done.code == 0, done.err
     _assert_champion(place, trained)
     _assert_exported(place, trained, ("fp32", "fp16"))  # whether int8 passes is for the gate to say
@@ -141,6 +200,11 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
         answers = Predictor.load(place.latest / "bundle", runtime=runtime, device="cpu").predict(photographs)
         assert [one.label for one in answers] == [one.label for one in together] or runtime == "auto"
 
+    _assert_served(place, photographs)
+    (tmp_path / "some").mkdir()
+    for path in photographs:
+        (tmp_path / "some" / path.name).symlink_to(path)
+    _assert_table(place, tmp_path / "some", "--config", HAR_LOCAL, *settings)
     done = place.run("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
     assert done.code == 0, done.err
     again = place.metrics()["validation"]

@@ -7,8 +7,8 @@ import re
 import shlex
 import shutil
 import signal
-import sys
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -211,6 +211,9 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
     "--set bundle=champion": lambda newcomer, line: _says(
         newcomer, f"python run.py --pipeline evaluate {line} --dry-run", "bundle: champion"
     ),
+    # tests/client/test_service.py has these two at work
+    "clip-har predict": lambda newcomer, line: _says(newcomer, f"{line} --help", "--explain"),
+    "clip-har watch": lambda newcomer, line: _says(newcomer, f"{line} --help", "--patience"),
     "python run.py --list-stacks": lambda newcomer, line: _says(newcomer, line, "kubernetes"),
     "clip-har registry list": lambda newcomer, line: _says(newcomer, line, "There is no version"),
     "clip-har tracking list": lambda newcomer, line: _says(newcomer, line, "Trackers have everything"),
@@ -218,6 +221,7 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
     "make dashboard": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "stacks.dashboard"),
     "python run.py --pipeline data": lambda newcomer, line: _says(newcomer, line, "(v1)"),
     "python run.py --pipeline evaluate": lambda newcomer, line: _says(newcomer, line, "the test split"),
+    "python run.py --pipeline batch": lambda newcomer, line: _says(newcomer, line, "predictions.parquet"),
     "python run.py --pipeline pretrain": lambda newcomer, line: _says(newcomer, line, "backbone  "),
     "python -m clip_har.samples": lambda newcomer, line: _makes(newcomer, line, "sheet.png"),
     "clip-har quarantine show": lambda newcomer, line: _makes(
