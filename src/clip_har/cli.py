@@ -12,9 +12,14 @@ COMMANDS = {
     "data": Command("published versions of the data: list, tag, share", "clip_har.data.versions.command:main"),
     "hub": Command("the Hugging Face Hub: fetch a bundle, share the data", "clip_har.registry.hub.command:main"),
     "registry": Command("versions of the model, and the champion among them", "clip_har.registry.command:main"),
+    "capture": Command("what the service saw: list, delete, export", "clip_har.capture.command:main"),
+    "predict": Command("what people do in pictures: a table, JSON or CSV", "clip_har.terminal.predict:main"),
+    "watch": Command("the same for pictures as they come into a folder", "clip_har.terminal.watch:main"),
+    "feedback": Command("say what a predicted picture really showed", "clip_har.terminal.feedback:main"),
     "compare": Command(
         "two runs, before and after a change, as Markdown", "clip_har.evaluation.comparison_comment:main"
     ),
+    "keys": Command("API keys of the service: add, list, remove", "clip_har.serving.security.command:main"),
     "tracking": Command("what MLflow or W&B missed: list, replay", "clip_har.tracking.command:main"),
 }
 

@@ -217,6 +217,11 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
     "python run.py --list-stacks": lambda newcomer, line: _says(newcomer, line, "kubernetes"),
     "clip-har registry list": lambda newcomer, line: _says(newcomer, line, "There is no version"),
     "clip-har tracking list": lambda newcomer, line: _says(newcomer, line, "Trackers have everything"),
+    # tests/e2e/test_journey.py serves a champion, and tests/e2e/test_deploy.py packs one
+    "make serve": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.serving"),
+    "make bento": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.serving.packaging"),
+    "clip-har keys add": lambda newcomer, line: _makes(newcomer, line, "workspace/api-keys.json"),
+    "clip-har capture list": lambda newcomer, line: _says(newcomer, f"{line} || true", "nothing has been captured"),
     # tests/stacks has cases for what it starts
     "make dashboard": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "stacks.dashboard"),
     "python run.py --pipeline data": lambda newcomer, line: _says(newcomer, line, "(v1)"),
