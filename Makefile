@@ -7,10 +7,10 @@ WORKSPACE ?= workspace
 READY := $(VENV)/ready
 # what is installed besides the light part; images need less (deploy/)
 EXTRAS ?= cpu,dev
-# two workers, each with one thread: most of a case is starting processes and importing
-SIDE_BY_SIDE := -n 2 --dist loadscope
+# three workers, each with one thread, on two cores: a third of a case's time is waiting for processes and servers
+SIDE_BY_SIDE := -n 3 --dist loadscope
 
-.PHONY: help setup compile train test test-fast lint bento bench dashboard serve
+.PHONY: help setup compile train test test-fast lint bento bench dashboard serve ui
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,3 +51,6 @@ dashboard: setup ## open ZenML's dashboard on the local store (WORKSPACE=workspa
 
 serve: setup ## serve the champion, or the newest bundle if there is none (WORKSPACE=workspace, SET='serving.port=8080')
 	$(BIN)/python -m clip_har.serving --workspace $(WORKSPACE) $(foreach one,$(SET),--set $(one))
+
+ui: setup ## open the web app; it starts a service of its own if URL=http://… names none (WORKSPACE=workspace, PORT=8501)
+	$(BIN)/python -m clip_har.ui --workspace $(WORKSPACE) $(if $(URL),--url $(URL)) $(if $(PORT),--port $(PORT))
