@@ -78,6 +78,13 @@ def test_columns_become_arrays(tmp_path):
         matrix_of(mixed)
 
 
+def test_a_batch_of_nothing_but_refused_pictures_is_no_mixture_of_models(tmp_path):
+    refused = [prediction(number, embedding=np.zeros(0), error="not_an_image") for number in (1, 2)]
+    capture(tmp_path, [[refused[0]], [prediction(3)], [refused[1]]])
+    parts = CaptureStore(tmp_path).batches(columns=("embedding",))
+    assert sorted(matrix_of(part.column("embedding")).shape for part in parts) == [(1, 0), (1, 0), (1, 4)]
+
+
 def test_a_row_that_was_recorded_twice_is_one(tmp_path):
     capture(tmp_path, [[prediction(1), prediction(1)], [prediction(1), prediction(2)]])
     store = CaptureStore(tmp_path)

@@ -234,6 +234,42 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_said_once(
     assert "onnxruntime-gpu has it" in said[0]
 
 
+def test_cuda_libraries_of_pips_wheels_are_loaded_before_a_session_on_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    from clip_har.inference.runtimes import sessions
+
+    happened = []
+
+    class OnTheCpu:
+        def __init__(self, *arguments, **named) -> None:
+            happened.append("session")
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    def preload() -> None:
+        happened.append("libraries")
+        print("Failed to load libcublasLt.so")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    sessions._load_cuda_libraries.cache_clear()
+    sessions.cpu_session(tmp_path / "model.onnx", 1)
+    assert happened == ["session"]
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="does not start"):
+            sessions.gpu_session(tmp_path / "model.onnx", "cuda:0", [(sessions.CUDA, {})])
+    assert happened == ["session", "libraries", "session", "session"]
+    assert capsys.readouterr().out == ""
+    sessions._load_cuda_libraries.cache_clear()
+    monkeypatch.delattr(onnxruntime, "preload_dlls")  # as before 1.21
+    with pytest.raises(ConfigError, match="does not start"):
+        sessions.gpu_session(tmp_path / "model.onnx", "cuda:0", [(sessions.CUDA, {})])
+
+
 def test_lost_texts_are_refused_by_similarity_too(exported: ModelBundle, photos: list[Path]) -> None:
     promise = exported.info.open_vocabulary.model_copy(update={"word": "lost"})
     bundle = replace(exported, info=exported.info.model_copy(update={"open_vocabulary": promise}))

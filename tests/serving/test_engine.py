@@ -353,11 +353,67 @@ def test_what_was_answered_is_captured_and_feedback_finds_it(served_bundle, phot
     answers = run(main())
     store = CaptureStore(tmp_path / "capture")
     rows = {row["id"]: row for row in store.predictions().to_pylist()}
-    assert set(rows) == {answer.id for answer in answers}
+    ids = {answer.id for answer in answers}
+    [refused] = [rows.pop(name) for name in set(rows) - ids]
+    assert set(rows) == ids
+    assert (refused["error"], refused["embedding"], refused["labels"], refused["scores"]) == (
+        "not_an_image",
+        None,
+        [],
+        [],
+    )
+    assert (refused["bytes"], refused["surface"], refused["image"]) == (1, "grpc", None)
+    assert {row["error"] for row in rows.values()} == {""}
     row = rows[answers[0].id]
     assert (row["model_id"], row["surface"], row["role"]) == (answers[0].model_id, "grpc", "packaged")
     np.testing.assert_allclose(row["embedding"], answers[0].embedding, atol=1e-6)
     assert [one["label"] for one in store.feedback().to_pylist()] == ["running"]
+
+
+def test_figures_are_taken_only_of_what_is_captured(served_bundle, photos, tmp_path, monkeypatch):
+    from clip_har.capture import statistics
+    from clip_har.capture.store import CaptureStore
+
+    taken = []
+    take = statistics.image_statistics
+    monkeypatch.setattr(statistics, "image_statistics", lambda image: taken.append(image) or take(image))
+
+    async def main(workspace: Path | None, **settings):
+        taken.clear()
+        async with running_engine(served_bundle, workspace=workspace, **settings) as engine:
+            await ask(engine, photos)
+            await ask(engine, photos)
+        return len(taken)
+
+    assert run(main(None)) == 0
+    assert run(main(tmp_path / "off", capture={"enabled": False})) == 0
+    some = run(main(tmp_path / "some", capture={"sampling_rate": 0.5}))
+    rows = CaptureStore(tmp_path / "some" / "capture").predictions().to_pylist()
+    assert some == len(rows) < 2 * len(photos)
+    run(main(tmp_path / "kept", capture={"sampling_rate": 0.5}, response_cache=100))
+    rows = CaptureStore(tmp_path / "kept" / "capture").predictions().to_pylist()
+    assert all(row["brightness"] > 0 for row in rows)  # also where another prediction's answer was kept
+
+
+def test_a_fresh_engine_takes_many_at_once_though_the_first_were_slow(served_bundle, photos):
+    async def main():
+        async with running_engine(served_bundle, queue={"deadline_seconds": 4}) as engine:
+            encoding, cold = engine.model().encoding, threading.Semaphore(engine.model().encoding.threads)
+            encode = encoding.encode
+
+            def slow_at_first(pixels, *, alone):
+                if cold.acquire(blocking=False):
+                    time.sleep(0.5)
+                return encode(pixels, alone=alone)
+
+            encoding.encode = slow_at_first
+
+            async def client():
+                return [await ask(engine, photos[:1]) for _ in range(2)]
+
+            await asyncio.gather(*(client() for _ in range(32)))  # raises TooManyRequests where one is refused
+
+    run(main())
 
 
 def test_without_a_place_nothing_is_captured(served_bundle, photos):

@@ -84,12 +84,12 @@ def until(condition, seconds: float) -> float:
 def test_a_killed_worker_comes_back_and_what_was_captured_is_readable(served_bundle, photos, tmp_path):
     from clip_har.capture.store import CaptureStore
 
-    with serving_process(served_bundle, tmp_path) as served:
+    with serving_process(served_bundle, tmp_path, "serving.capture.flush_seconds=0.4") as served:
         clients = Clients(served, photos)
         until(lambda: len(clients.answers) > 50, 60)
         first = worker_of(served)
         before = list(clients.answers)
-        time.sleep(3)  # longer than a flush of what is captured
+        time.sleep(1.5)  # longer than a flush of what is captured
         killed = time.monotonic()
         first.send_signal(signal.SIGKILL)
         first.wait(10)
@@ -165,6 +165,17 @@ def test_a_port_that_is_taken_is_said(served_bundle, capsys, monkeypatch, tmp_pa
     assert "Set serving.port to another one" in capsys.readouterr().err
 
 
+def test_a_port_of_grpc_that_is_taken_is_said_before_anything_starts(served_bundle, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as taken, monkeypatch.context() as patch:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        patch.setattr(os, "environ", dict(os.environ))
+        setting = f"serving.grpc.port={taken.getsockname()[1]}"
+        assert main(["--bundle", str(served_bundle), "--port", "0", "--set", setting]) == 2
+    assert "Set serving.grpc.port to another one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -173,6 +184,7 @@ def test_a_port_that_is_taken_is_said(served_bundle, capsys, monkeypatch, tmp_pa
         (["--set", "serving.queue.max_waiting=none"], "queue.max_waiting"),
         (["--set", "max_waiting"], "wanted: serving.key=value"),
         (["--config", "missing.yaml"], "missing.yaml"),
+        (["--set", "serving.grpc.tls_certificate=server.crt"], "without grpc.tls_key"),
         (["--workspace", "empty", "--outputs", "none"], "no bundle yet"),
     ],
 )

@@ -18,7 +18,7 @@ from clip_har.registry.champion import Registry
 from clip_har.serving.asking import Asked
 from clip_har.serving.config import ServingConfig
 from clip_har.serving.engine import Engine
-from clip_har.serving.errors import Unavailable
+from clip_har.serving.errors import NotFound, Unavailable
 from clip_har.serving.settings import Source
 from clip_har.serving.versions import draw
 from tests.serving.engines import run, variant_of
@@ -215,6 +215,27 @@ def test_the_challenger_has_its_share_by_key(registry, bundles, photo, tmp_path)
     assert 0.2 < shares[bundles[1].model_id] / 200 < 0.4
 
 
+def test_a_version_that_is_named_answers_whatever_the_share_is(registry, bundles, photo, tmp_path):
+    async def main():
+        engine = engine_of(tmp_path, challenger=bundles[1].model_id[:12], challenger_share=0.5)
+        await engine.start()
+        assert await engine.until_ready(30)
+        await until(lambda: engine.versions.challenger is not None)
+        pixels = engine.model().pixels(engine.model().decode(photo))[None]
+        for bundle in bundles:
+            for version in (bundle.model_id, bundle.model_id[:8]):
+                answers = [await ask(engine, photo, key=key, version=version) for key in map(str, range(8))]
+                with engine.admission.enter() as ticket:
+                    answers += await engine.predict_pixels(pixels, Asked(version=version), ticket)
+                assert {answer.model_id for answer in answers} == {bundle.model_id}
+        with pytest.raises(NotFound, match="no version 'ffffffffffff'") as refused:
+            await ask(engine, photo, version="f" * 12)
+        await engine.stop()
+        return refused.value
+
+    assert run(main()).field == "version"
+
+
 def test_draws_are_even():
     values = np.array([draw(f"request-{number}") for number in range(4000)])
     assert np.allclose(np.quantile(values, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
@@ -232,6 +253,7 @@ def test_a_shadow_answers_beside_the_champion_and_is_only_recorded(registry, bun
         for _ in range(5):
             answers.append(await ask(engine, photo))
             await until(lambda: not engine._shadows.waiting)
+        await engine.feedback(answers[1].id, "running", None)
         await asyncio.sleep(0.05)
         await engine.stop()
         return answers
@@ -243,7 +265,14 @@ def test_a_shadow_answers_beside_the_champion_and_is_only_recorded(registry, bun
         ("champion", bundles[0].model_id): 5,
         ("shadow", bundles[1].model_id): 5,
     }
-    assert {row["id"] for row in rows if row["role"] == "shadow"} == {f"{answer.id}.shadow" for answer in answers}
+    assert {row["id"] for row in rows if row["role"] == "shadow"} == {answer.id for answer in answers}
+    deleted, *others = (answer.id for answer in answers)
+    store = CaptureStore(tmp_path / "workspace" / "capture")
+    labelled = [row["id"] for row in store.with_feedback().to_pylist() if row["feedback_label"] == "running"]
+    assert labelled == 2 * [answers[1].id]
+    store.delete([deleted])
+    left = [row["id"] for row in store.predictions().to_pylist()]
+    assert sorted(left) == sorted(2 * others)
 
 
 def test_the_pointer_is_followed_but_not_a_bundle_that_is_named(registry, bundles, tmp_path):

@@ -79,10 +79,14 @@ def array_of(column: pa.ChunkedArray, dtype: type) -> np.ndarray:
 
 
 def matrix_of(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of fixed-size lists as float32 [n, d]; a null row is NaN. Lists of differing sizes are refused (ValueError)."""
+    """A column of fixed-size lists as float32 [n, d]; a null row is NaN. Nothing but nulls (pictures that were all refused) is
+    [n, 0]. Lists of differing sizes are refused (ValueError).
+    """
     import pyarrow as pa
 
     if not pa.types.is_fixed_size_list(column.type):
+        if column.null_count == len(column):
+            return np.zeros((len(column), 0), np.float32)
         raise ValueError("The rows are vectors of several models, of differing sizes: ask for one model_id.")
     size = column.type.list_size
     parts = [np.zeros((0, size), np.float32)]

@@ -24,7 +24,7 @@ class CapturedPrediction:
         statistics: see `clip_har.capture.statistics.STATISTICS`; a missing one is stored as NaN.
         seconds: from the request to the answer.
         surface: where it came from ("rest").
-        role: of the model ("champion", "challenger").
+        role: of the model ("champion", "challenger", "shadow": it was not heard).
         image: the file as it was sent; kept only if the capture is told to.
         error: code of what was wrong with the picture; empty if nothing was.
     """

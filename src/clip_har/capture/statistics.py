@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 STATISTICS = ("brightness", "contrast", "sharpness", "saturation", "red", "green", "blue", "aspect")
-_SIDE = 96  # shorter side of the thumbnail: on less, a blur of one pixel in a small photograph is not seen
+_SIDE = 64  # shorter side of the thumbnail: on less, a blur of one pixel in a small photograph is hardly seen
 
 
 def image_statistics(image: Image) -> dict[str, float]:
@@ -31,18 +31,16 @@ def image_statistics(image: Image) -> dict[str, float]:
     scale = _SIDE / min(width, height)
     if scale < 1:
         size = (min(round(width * scale), 4 * _SIDE), min(round(height * scale), 4 * _SIDE))
-        image = image.resize(size, Resampling.BILINEAR, reducing_gap=2.0)
-    levels = np.arange(256) / 255.0
-    count = image.width * image.height
-    red, green, blue = (np.array(image.histogram()).reshape(3, 256) @ levels / count).tolist()
-    grey = image.convert("L")
-    shares = np.array(grey.histogram()) / count
-    brightness = float(shares @ levels)
+        image = image.resize(size, Resampling.BOX, reducing_gap=1.0)
+    pixels, grey = np.asarray(image), np.asarray(image.convert("L"), np.int16)
+    colours, luma = pixels.reshape(-1, 3).astype(np.float32), grey.reshape(-1).astype(np.float32)
+    red, green, blue = (np.ones(len(luma), np.float32) @ colours / (255 * len(luma))).tolist()
+    brightness = float(luma.mean())
     return {
-        "brightness": brightness,
-        "contrast": float(np.sqrt(shares @ (levels - brightness) ** 2)),
-        "sharpness": _sharpness(np.asarray(grey, np.int16)),
-        "saturation": _saturation(image),
+        "brightness": brightness / 255,
+        "contrast": float(np.linalg.norm(luma - brightness)) / len(luma) ** 0.5 / 255,
+        "sharpness": _sharpness(grey),
+        "saturation": _saturation(pixels),
         "red": red,
         "green": green,
         "blue": blue,
@@ -50,9 +48,9 @@ def image_statistics(image: Image) -> dict[str, float]:
     }
 
 
-def _saturation(image: Image) -> float:
-    """Of every other pixel: a mean does not need them all."""
-    red, green, blue = (band.reshape(-1) for band in np.moveaxis(np.asarray(image)[::2, ::2], 2, 0))
+def _saturation(pixels: np.ndarray) -> float:
+    """Of uint8 [h, w, 3], every other pixel: a mean does not need them all."""
+    red, green, blue = (np.ascontiguousarray(pixels[::2, ::2, channel]) for channel in range(3))
     highest = np.maximum(np.maximum(red, green), blue)
     lowest = np.minimum(np.minimum(red, green), blue)
     return float(((highest - lowest) / np.maximum(highest, 1).astype(np.float32)).mean())
@@ -63,4 +61,4 @@ def _sharpness(luma: np.ndarray) -> float:
     if min(luma.shape) < 3:
         return 0.0
     laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
-    return float(np.abs(laplacian).mean()) / 255.0
+    return float(np.abs(laplacian).mean(dtype=np.float32)) / 255.0

@@ -59,7 +59,7 @@ class CaptureWriter:
 
     def record(self, prediction: CapturedPrediction) -> None:
         """Have a prediction written within `flush_seconds`. Never waits and never raises; what there is no room for is dropped."""
-        if not self._sampled(prediction.id):
+        if not self.samples(prediction.id):
             return
         size = len(prediction.image) if self.config.images and prediction.image is not None else 0
         with self._guard:
@@ -77,6 +77,14 @@ class CaptureWriter:
             self._some.set()
         if half_full or len(self._waiting) >= self.config.rows_per_file:
             self._hurry.set()
+
+    def samples(self, prediction_id: str) -> bool:
+        """Whether a prediction is kept: by its id alone, so that all processes and models agree."""
+        rate = self.config.sampling_rate
+        if rate >= 1:
+            return True
+        digest = hashlib.blake2b(str(prediction_id).encode(errors="replace"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") < rate * 2**64
 
     def feedback(self, prediction_id: str, label: str, time: float, caller: str | None = None) -> None:
         """Note the true label of a prediction; it is on disk when this returns.
@@ -106,14 +114,6 @@ class CaptureWriter:
         self._hurry.set()
         self._thread.join(_LONGEST_STOP_SECONDS)  # a merge may be cut off at any moment
         self.flush()
-
-    def _sampled(self, prediction_id: str) -> bool:
-        """By the id alone, so that all processes and models agree."""
-        rate = self.config.sampling_rate
-        if rate >= 1:
-            return True
-        digest = hashlib.blake2b(str(prediction_id).encode(errors="replace"), digest_size=8).digest()
-        return int.from_bytes(digest, "big") < rate * 2**64
 
     def _next_number(self) -> int:
         with self._guard:

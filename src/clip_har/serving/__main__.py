@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         _settle_environment(options)
         config = load_settings()
         _check(config)
-        port = _port(config.host, config.port)
+        port = _port("REST", config.host, config.port)
+        if config.grpc.enabled:
+            _port("gRPC", config.host, config.grpc.port)
     except ClipHarError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -69,6 +71,10 @@ def _check(config: ServingConfig) -> None:
     from clip_har.serving.security import Security
 
     Security.from_config(config).check_address(config.host)
+    if config.grpc.enabled and (config.grpc.tls_certificate or config.grpc.tls_key or config.grpc.tls_client_ca):
+        from clip_har.serving.rpc.tls import server_credentials
+
+        server_credentials(config.grpc)
     path, _ = find_source().wanted()
     if not path.is_dir():
         raise BundleError(f"There is no bundle to serve: {path} does not exist.")
@@ -92,7 +98,7 @@ def _address(host: str) -> str:
         raise ConfigError(f"host: there is no address for {host!r} ({error}).") from error
 
 
-def _port(host: str, port: int) -> int:
+def _port(surface: str, host: str, port: int) -> int:
     """The port, if it can be listened on; any free one for 0.
 
     Raises:
@@ -105,8 +111,8 @@ def _port(host: str, port: int) -> int:
             probe.bind((address, port))
         except OSError as error:
             raise ConfigError(
-                f"REST cannot be served on {host}:{port} ({error.strerror}). Set serving.port to another one, 0 for any that "
-                "is free."
+                f"{surface} cannot be served on {host}:{port} ({error.strerror}). Set "
+                f"serving.{'' if surface == 'REST' else 'grpc.'}port to another one, 0 for any that is free."
             ) from error
         return probe.getsockname()[1]
 

@@ -116,6 +116,15 @@ class Admission:
         seconds, self._last = now - max(self._last, started), now
         self._pace = seconds if not self._pace else self._pace + _SHARE_OF_NEWEST * (seconds - self._pace)
 
+    def expect(self, pace: float) -> None:
+        """Seconds to a picture until something was answered: the first picture, cold, is no measure for many.
+
+        Args:
+            pace: as found before there were requests.
+        """
+        if not self._last:
+            self._pace = pace
+
     def open(self) -> None:
         """Let requests in."""
         self.closed_because = None

@@ -22,7 +22,7 @@ from clip_har.serving.errors import DeadlineExceeded, ServiceError, Unavailable,
 from clip_har.serving.explaining import Explaining
 from clip_har.serving.observability.metrics import ServiceMetrics
 from clip_har.serving.picture import Done, Job, embed, score
-from clip_har.serving.recording import open_capture, recorded
+from clip_har.serving.recording import open_capture, recorded, refused
 from clip_har.serving.response_cache import ResponseCache
 from clip_har.serving.served_model import LoadRuntime, Role, ServedModel
 from clip_har.serving.settings import Source
@@ -44,7 +44,7 @@ class Engine:
 
     Args:
         config: all settings.
-        source: where the models come from.
+        source: where the models come from; public, for the reports beside them.
         load_runtime: what runs image encoders (a runner, say), if not this process.
         metrics: where figures go; its own if not given.
 
@@ -71,7 +71,7 @@ class Engine:
         self.metrics = metrics or ServiceMetrics()
         self.metrics.watch_queue(lambda: self.admission.depth)
         self.capture: CaptureWriter | None = None
-        self._source, self._load_runtime = source, load_runtime
+        self.source, self._load_runtime = source, load_runtime
         self._budget = PixelBudget(config.limits.images.max_pixels_in_flight)
         self.versions = Versions(source, config.versions, self._load, self._changed, self._not_loaded)
         self.workers: Workers | None = None
@@ -106,7 +106,7 @@ class Engine:
     async def start(self) -> None:
         """Begin to load the model; `ready` tells when requests are answered."""
         self.loop = asyncio.get_running_loop()
-        self.capture = open_capture(self.config.capture, self._source.workspace)
+        self.capture = open_capture(self.config.capture, self.source.workspace)
         if self.capture is not None:
             capture = self.capture
             self.metrics.capture_dropped(lambda: capture.dropped)
@@ -153,14 +153,11 @@ class Engine:
         """
         check(asked, len(images), self.config.limits)
         ticket.widen(len(images))
-        model = self.versions.pick(asked.key)
+        model = self.versions.pick(asked.key, asked.version)
         scorer = await self._scorer(model, asked, ticket)
         keys = [self._cache_key(image, model, asked) for image in images]
         known = [self._cache.get(key) for key in keys]
-        jobs = [
-            Job(model, ticket.deadline, image=image, place=place, statistics=self.capture is not None)
-            for place, image in enumerate(images)
-        ]
+        jobs = [self._job(model, ticket, place, image=image) for place, image in enumerate(images)]
         missing = [job for job, found in zip(jobs, known, strict=True) if found is None]
         made = iter(await self._work(score, missing, ticket, scorer))
         answers: list[Answered | ServiceError] = []
@@ -170,6 +167,8 @@ class Engine:
                 self._cache.put(key, done)
                 answers.append(await self._answered(job, done, asked, ticket))
             else:
+                if done.of_picture and job.captured:
+                    self.capture.record(refused(done, job, asked))
                 answers.append(done)
         return answers
 
@@ -185,11 +184,11 @@ class Engine:
         if asked.explain:
             raise Unprocessable("A heat map is drawn over a picture; ready tensors have none.", field="explain")
         ticket.widen(len(pixel_values))
-        model = self.versions.pick(asked.key)
+        model = self.versions.pick(asked.key, asked.version)
         model.check_pixels(pixel_values)
         scorer = await self._scorer(model, asked, ticket)
         jobs = [
-            Job(model, ticket.deadline, pixels=np.ascontiguousarray(pixels, dtype=np.float32), place=place)
+            self._job(model, ticket, place, pixels=np.ascontiguousarray(pixels, dtype=np.float32))
             for place, pixels in enumerate(pixel_values)
         ]
         made = await self._work(score, jobs, ticket, scorer)
@@ -262,6 +261,7 @@ class Engine:
             if self.versions.champion is None:
                 await asyncio.sleep(self.config.versions.watch_seconds)
         self.workers = Workers(self.versions.champion.encoding.threads)
+        self.admission.expect(self.versions.champion.encode_seconds)
         if not self.stopping:
             self.admission.open()
         await self.versions.watch()
@@ -276,6 +276,14 @@ class Engine:
         if isinstance(scorer, ServiceError):
             raise scorer
         return scorer
+
+    def _job(self, model: ServedModel, ticket: Ticket, place: int, **what: Any) -> Job:
+        """A picture whose answer is captured, if it is to be; statistics are for that alone."""
+        job = Job(model, ticket.deadline, place=place, **what)
+        job.captured = self.capture is not None and self.capture.samples(job.id)
+        # What is kept as a response may be the answer of another prediction, which is captured.
+        job.statistics = job.captured or (self.capture is not None and self.config.response_cache > 0)
+        return job
 
     async def _work(
         self, work: Callable[..., Done], jobs: Sequence[Job], ticket: Ticket, *arguments: Any
@@ -308,7 +316,7 @@ class Engine:
     async def _answered(self, job: Job, done: Done, asked: Asked, ticket: Ticket) -> Answered | ServiceError:
         prediction = done.prediction if asked.conformal else replace(done.prediction, label_set=None)
         answer = Answered(
-            id=uuid.uuid4().hex,
+            id=job.id,
             model_id=job.model.model_id,
             prediction=prediction,
             embedding=done.embedding,
@@ -326,9 +334,9 @@ class Engine:
             prediction.scores[0],
             prediction.abstained,
         )
-        if self.capture is not None:
+        if job.captured:
             self.capture.record(recorded(answer, done, job, asked, job.model.role))
-        self._shadows.ask(self.versions.shadow, answer, job, asked)
+        self._shadows.ask(self.versions.shadow, job, asked)
         return answer
 
     def _cache_key(self, image: bytes, model: ServedModel, asked: Asked) -> Any:

@@ -17,8 +17,10 @@ class ServiceError(ClipHarError):
         code: short machine-readable name; the problem type's last part.
         title: the same in words, equal for all errors of a kind.
         retry_after: seconds after which to try again, where that makes sense.
+        of_picture: whether it is that a picture cannot be used.
     """
 
+    of_picture = False
     status = 500
     code = "internal"
     title = "The service failed."
@@ -118,5 +120,5 @@ _OF_REASONS: dict[str, type[ServiceError]] = {
 def of_image(error: ImageError, field: str | None = None) -> ServiceError:
     """A picture that cannot be used → the answer that says so. Its `code` is the image error's reason."""
     made = _OF_REASONS.get(error.reason, Unprocessable)(str(error), field=field)
-    made.code = error.reason
+    made.code, made.of_picture = error.reason, True
     return made

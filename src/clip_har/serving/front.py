@@ -1,4 +1,4 @@
-"""What stands at the socket: requests go straight to the service's own app; BentoML keeps its probes and its lifespan."""
+"""What stands at the socket: requests go straight to the service's own app; BentoML keeps its lifespan."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_BENTOML_PATHS = frozenset({"/livez", "/healthz", "/readyz"})
-
 
 class Front:
     """An ASGI app before two others.
 
-    BentoML's middleware would answer some errors in a shape of its own, and keep a timer for every request.
+    BentoML's middleware would answer some errors in a shape of its own, its probes without a reason, and keep a timer for every
+    request.
 
     Args:
-        bentoml: the app that BentoML made of the service: lifespan and probes.
+        bentoml: the app that BentoML made of the service: lifespan, and probes before the service's own app is there.
         service: finds the service's own app, once it has started.
     """
 
@@ -27,7 +26,5 @@ class Front:
         self._bentoml, self._service = bentoml, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = None
-        if scope["type"] == "http" and scope["path"] not in _BENTOML_PATHS:
-            app = self._service()
+        app = self._service() if scope["type"] == "http" else None
         await (app or self._bentoml)(scope, receive, send)

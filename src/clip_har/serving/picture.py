@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -27,11 +28,16 @@ class Job:
         pixels: float32 [3, h, w].
         place: its number in the request, from 0.
         statistics: whether the picture's statistics are wanted.
+        captured: whether the answer is.
+        id: of the prediction, a UUID in hex.
         abandoned: set when nobody waits any more.
         entered, started: when it was handed in, and when a thread began with it.
     """
 
-    __slots__ = ("abandoned", "deadline", "entered", "image", "model", "pixels", "place", "started", "statistics")
+    __slots__ = (
+        *("abandoned", "captured", "deadline", "entered", "id", "image", "model", "pixels", "place", "started"),
+        "statistics",
+    )
 
     def __init__(
         self,
@@ -42,9 +48,11 @@ class Job:
         pixels: np.ndarray | None = None,
         place: int = 0,
         statistics: bool = False,
+        id: str = "",
     ) -> None:
         self.model, self.deadline, self.image, self.pixels, self.place = model, deadline, image, pixels, place
-        self.statistics = statistics
+        self.statistics, self.captured = statistics, False
+        self.id = id or uuid.uuid4().hex
         self.abandoned = False
         self.entered = time.monotonic()
         self.started = 0.0

@@ -92,4 +92,4 @@ def _sentence(detail: Mapping[str, Any]) -> str:
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]

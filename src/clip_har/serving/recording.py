@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clip_har.capture.config import CaptureConfig
 from clip_har.serving.asking import Answered, Asked
+from clip_har.serving.errors import ServiceError
 from clip_har.serving.picture import Done, Job
 
 if TYPE_CHECKING:
@@ -48,4 +51,31 @@ def recorded(answer: Answered, done: Done, job: Job, asked: Asked, role: str) ->
         surface=asked.surface,
         role=role,
         image=job.image,
+    )
+
+
+def refused(error: ServiceError, job: Job, asked: Asked) -> CapturedPrediction:
+    """A picture that could not be used, as it is captured: what was wrong, and not its bytes, which may be anything."""
+    from clip_har.capture.prediction import CapturedPrediction
+
+    return CapturedPrediction(
+        id=job.id,
+        time=time.time(),
+        model_id=job.model.model_id,
+        encoder_hash=job.model.bundle.info.encoder_hash,
+        embedding=np.empty(0, np.float32),
+        labels=(),
+        scores=(),
+        calibrated=False,
+        abstained=False,
+        probabilities=None,
+        width=0,
+        height=0,
+        format="",
+        bytes=len(job.image) if job.image is not None else 0,
+        statistics={},
+        seconds=time.monotonic() - job.entered,
+        surface=asked.surface,
+        role=job.model.role,
+        error=error.code,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from clip_har.serving.settings import Source
 if TYPE_CHECKING:
     from clip_har.serving.engine import Engine
     from clip_har.serving.front import Application
+    from clip_har.serving.observability.tracing import Tracer
     from clip_har.serving.rpc.server import GrpcServer
     from clip_har.serving.served_model import LoadRuntime
 
@@ -48,6 +50,7 @@ class ServiceProcess:
         self.grpc_port: int | None = None
         self._source, self._load_runtime = source, load_runtime
         self._grpc: GrpcServer | None = None
+        self._tracer: Tracer | None = None
 
     async def start(self, host: str | None = None) -> None:
         """Answer from now on; that the model is loaded is told by `engine.ready`.
@@ -61,6 +64,7 @@ class ServiceProcess:
         from clip_har.serving.engine import Engine
         from clip_har.serving.observability import logs
         from clip_har.serving.observability.metrics import ServiceMetrics
+        from clip_har.serving.observability.tracing import Tracer
         from clip_har.serving.rest.app import make_app
         from clip_har.serving.security import Security
 
@@ -75,18 +79,19 @@ class ServiceProcess:
 
             metrics.share(folder_of_siblings())
         engine = Engine(self.config, self._source, load_runtime=self._load_runtime, metrics=metrics)
+        self._tracer = tracer = Tracer.from_config(self.config)
         await engine.start()
-        self.app = make_app(engine, security)
+        self.app = make_app(engine, security, tracer=tracer)
         self.engine = engine
         if self.config.grpc.enabled:
             from clip_har.serving.rpc.server import GrpcServer
 
-            grpc = GrpcServer(engine, security, self.config.grpc, host)
+            grpc = GrpcServer(engine, security, self.config.grpc, host, tracer=tracer)
             self.grpc_port = await grpc.start()
             self._grpc = grpc
 
     async def stop(self) -> None:
-        """Let no more in, answer what was let in, write down what was captured."""
+        """Let no more in, answer what was let in, write down what was captured, send the last spans."""
         if self.engine is None:
             return
         self.engine.close("The service is shutting down.")
@@ -94,6 +99,8 @@ class ServiceProcess:
             await self._grpc.stop(self.config.queue.drain_seconds)
         await self.engine.stop()
         self.engine.metrics.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
 
 def end_service(error: ClipHarError) -> None:

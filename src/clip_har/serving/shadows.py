@@ -30,38 +30,36 @@ class Shadows:
         self._engine = engine
         self.waiting = 0
 
-    def ask(self, shadow: ServedModel | None, answer: Answered, job: Job, asked: Asked) -> None:
-        """Have the shadow answer what was answered just now; nothing happens where the service is busy.
+    def ask(self, shadow: ServedModel | None, job: Job, asked: Asked) -> None:
+        """Have the shadow answer the job that was answered just now; nothing happens where the service is busy.
 
         Args:
             shadow: the challenger; None if there is none.
         """
         engine = self._engine
-        unwanted = shadow is None or shadow is job.model or engine.capture is None or job.image is None
+        unwanted = shadow is None or shadow is job.model or not job.captured or job.image is None
         if unwanted or not shadow.known(asked):  # texts would be embedded only for it
             return
         if self.waiting >= _WAITING or 2 * engine.admission.depth > engine.admission.capacity:
             engine.metrics.rejected("shadow")
             return
         deadline = time.monotonic() + engine.config.queue.deadline_seconds
-        silent = Job(shadow, deadline, image=job.image, statistics=True)
+        silent = Job(shadow, deadline, image=job.image, statistics=True, id=job.id)
         try:
             future = submit(engine.workers, score, silent, engine.workers, shadow.scorer(asked))
         except ServiceError:
             return
         self.waiting += 1
-        future.add_done_callback(
-            lambda done: engine.loop.call_soon_threadsafe(self._answered, answer.id, silent, asked, done)
-        )
+        future.add_done_callback(lambda done: engine.loop.call_soon_threadsafe(self._answered, silent, asked, done))
 
-    def _answered(self, answer_id: str, job: Job, asked: Asked, future: Future[Done]) -> None:
+    def _answered(self, job: Job, asked: Asked, future: Future[Done]) -> None:
         self.waiting -= 1
         capture = self._engine.capture
         if future.cancelled() or future.exception() is not None or capture is None or self._engine.stopping:
             return
         done = future.result()
         shadowed = Answered(
-            id=f"{answer_id}.shadow",
+            id=job.id,  # that of the answer which was heard: one deletion, and one feedback, for both
             model_id=job.model.model_id,
             prediction=done.prediction,
             embedding=done.embedding,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from clip_har.errors import ClipHarError
 from clip_har.serving.config import VersionsConfig
-from clip_har.serving.errors import Unavailable
+from clip_har.serving.errors import NotFound, Unavailable
 from clip_har.serving.served_model import Role, ServedModel
 from clip_har.serving.settings import Source
 
@@ -75,14 +75,25 @@ class Versions:
         self._paths: dict[str, Path | None] = {"champion": None, "challenger": None}
         self._looking = asyncio.Lock()
 
-    def pick(self, key: str) -> ServedModel:
+    def pick(self, key: str, version: str | None = None) -> ServedModel:
         """The model that answers a request: equal keys, equal models.
+
+        Args:
+            version: model id, or its beginning, that must answer, whatever the challenger's share says.
 
         Raises:
             Unavailable: before the first is loaded.
+            NotFound: if no model of that version is served.
         """
         if self.champion is None:
             raise Unavailable(self.why_none(), retry_after=1.0)
+        if version:
+            served = [model for model in (self.champion, self.challenger) if model is not None]
+            for model in served:
+                if model.model_id.startswith(version):
+                    return model
+            ids = ", ".join(model.model_id for model in served)
+            raise NotFound(f"There is no version {version[:80]!r} of the model here; served: {ids}.", field="version")
         if self.challenger is not None and draw(key) < self._config.challenger_share:
             return self.challenger
         return self.champion

@@ -16,6 +16,7 @@ from clip_har.serving.admission import Admission, Ticket
 from clip_har.serving.asking import Answered, Asked
 from clip_har.serving.config import ServingConfig
 from clip_har.serving.observability.metrics import ServiceMetrics
+from clip_har.serving.settings import Source
 
 MODEL_ID = "3f6c" * 16
 
@@ -38,6 +39,7 @@ class StandInEngine:
         self.admission = Admission(self.config.queue)
         self.admission.open()
         self.metrics = ServiceMetrics()
+        self.source = Source()
         self.ready = True
         self.work = work
         self.asked: list[tuple[list[bytes], Asked]] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import warnings
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ from clip_har.inference.machine import check_device, has_nvidia_gpu, multiplies_
 if TYPE_CHECKING:
     import onnxruntime
 
+_logger = logging.getLogger(__name__)
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 _INSTALL = "onnxruntime-gpu has it (in place of onnxruntime: they own the same files)"
 # Between two layers of one run a worker waits for a few microseconds: it spins for so long before it sleeps. Longer, and it
@@ -75,6 +79,7 @@ def gpu_session(model: Path, device: str, providers: list[tuple[str, dict[str, A
     """
     number = int(device.partition(":")[2] or 0)
     chosen = [(name, {"device_id": number, **settings}) for name, settings in providers]
+    _load_cuda_libraries()
     session = _session(model, _options(), [*chosen, CPU])
     wanted = chosen[0][0]
     if wanted not in session.get_providers():  # ONNX Runtime itself only logs it, and goes on more slowly
@@ -82,6 +87,21 @@ def gpu_session(model: Path, device: str, providers: list[tuple[str, dict[str, A
             f"ONNX Runtime's {wanted} does not start on this machine (its log says why, a CUDA or cuDNN library as a rule)."
         )
     return session
+
+
+@cache
+def _load_cuda_libraries() -> None:
+    """Load CUDA and cuDNN where pip's wheels (`onnxruntime-gpu[cuda,cudnn]`) have put them: nothing else looks for them there."""
+    import onnxruntime
+
+    preload = getattr(onnxruntime, "preload_dlls", None)  # from 1.21 on
+    if preload is None:
+        return
+    said = io.StringIO()
+    with redirect_stdout(said):  # it prints what it misses; whether that matters is told by the session
+        preload()
+    if said.getvalue():
+        _logger.debug("onnxruntime.preload_dlls: %s", said.getvalue().strip())
 
 
 def _options() -> onnxruntime.SessionOptions:

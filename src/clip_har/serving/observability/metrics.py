@@ -66,7 +66,8 @@ class ServiceMetrics:
         )
         self._rejections = Counter("clip_har_rejections", "What was refused, by the error's code.", ("reason",))
         self._capture_dropped = WatchedCounter(
-            "clip_har_capture_dropped", "Predictions not captured because the buffer was full."
+            "clip_har_capture_dropped",
+            "Predictions not captured: the buffer was full, the disk refused, or a value was bad.",
         )
         self._reloads = Counter("clip_har_reloads", "Models loaded while serving.", ("model_id", "outcome"))
         self._model_info = SharedGauge(

@@ -12,7 +12,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
 
-from clip_har.errors import ConfigError
 from clip_har.serving.errors import BadRequest, MethodNotAllowed, NotFound, ServiceError
 from clip_har.serving.observability.tracing import Tracer
 from clip_har.serving.problems import Invalid
@@ -23,7 +22,6 @@ from clip_har.serving.rest.openapi import describe
 from clip_har.serving.rest.predicting import Predicting
 from clip_har.serving.rest.reference import render_reference
 from clip_har.serving.rest.reports import ReportShelf
-from clip_har.serving.settings import find_source
 
 if TYPE_CHECKING:
     from clip_har.serving.engine import Engine
@@ -39,7 +37,7 @@ def make_app(
 
     Args:
         shelf: where reports are; beside what the engine serves if not given.
-        tracer: the engine's if not given.
+        tracer: the process's, which closes it; one of its own if not given.
     """
     # A page of our own for reading the document: FastAPI's load their scripts from elsewhere.
     app = FastAPI(title="clip-har", docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -48,7 +46,7 @@ def make_app(
     OpenInference(engine).add_to(app)
     app.add_exception_handler(HTTPException, _of_routing)
     app.add_exception_handler(RequestValidationError, _of_parameters)
-    tracer = tracer or getattr(engine, "tracer", None) or Tracer.from_config(engine.config)
+    tracer = tracer or Tracer.from_config(engine.config)
     app.add_middleware(Gateway, engine=engine, security=security, tracer=tracer)
     cors = security.cors()
     if cors is not None:
@@ -79,13 +77,7 @@ def make_app(
 
 def _shelf(engine: Engine) -> ReportShelf:
     """Reports beside what the engine serves; the bundle's own only, if nothing says where others are."""
-    source = getattr(engine, "source", None)
-    if source is None:
-        try:
-            source = find_source()
-        except ConfigError:
-            return ReportShelf()
-    return ReportShelf(source.workspace, source.outputs)
+    return ReportShelf(engine.source.workspace, engine.source.outputs)
 
 
 async def _of_routing(request: Request, error: Exception) -> Any:

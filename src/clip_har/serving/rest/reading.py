@@ -118,6 +118,8 @@ def _from_form(content_type: str, body: bytes, limits: RequestLimits, options: b
     _check_count(len(images) + len(urls), limits)
     values: dict[str, object] = {}
     for name, parts in texts.items():
+        if name not in PredictOptions.model_fields:
+            raise Invalid([(name, f"there is no such field; pictures go into `{_IMAGES}`.")])
         known = text_of(name, parts)
         if len(known) > 1 and name not in _LISTS:
             raise Invalid([(name, "it is given more than once.")])

@@ -57,15 +57,19 @@ class GrpcServer:
         security: who may ask.
         config: port, limits, TLS.
         host: address to listen on, without a port.
+        tracer: the process's, which closes it; one of the server's own if not given.
 
     Raises:
         ConfigError: if the files for TLS cannot be used.
     """
 
-    def __init__(self, engine: Engine, security: Security, config: GrpcConfig, host: str) -> None:
+    def __init__(
+        self, engine: Engine, security: Security, config: GrpcConfig, host: str, *, tracer: Tracer | None = None
+    ) -> None:
         self._engine, self._security, self._config, self._host = engine, security, config, host
         self._credentials = server_credentials(config)
         self._server: Server | None = None
+        self._given_tracer = tracer
 
     async def start(self) -> int:
         """Listen; calls are refused until the engine is ready.
@@ -76,7 +80,7 @@ class GrpcServer:
         Raises:
             ConfigError: if the address cannot be listened on.
         """
-        self._tracer = Tracer.from_config(self._engine.config)
+        self._tracer = self._given_tracer or Tracer.from_config(self._engine.config)
         self._calls = calls = Calls(self._engine, self._tracer)
         self._recognition = ActionRecognition(self._engine, self._security)
         self._health = Health(lambda: self._engine.ready, (open_inference.SERVICE, recognition.SERVICE))
@@ -113,7 +117,8 @@ class GrpcServer:
             await asyncio.sleep(_DRAIN_STEP)
         await server.stop(_GOODBYE_SECONDS)  # connections that do not answer are not waited for
         await stopping
-        await asyncio.to_thread(self._tracer.close)
+        if self._given_tracer is None:
+            await asyncio.to_thread(self._tracer.close)
 
     def _files(self) -> list[FileDescriptor]:
         from grpc_health.v1 import health_pb2
