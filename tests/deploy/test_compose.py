@@ -35,7 +35,7 @@ def test_a_wrong_one_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
 
 
 def test_what_belongs_together_is_there() -> None:
-    assert {"service", "mlflow", "prometheus", "grafana"} <= set(SERVICES)
+    assert {"service", "ui", "mlflow", "prometheus", "grafana"} <= set(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -87,6 +87,17 @@ def test_the_training_composes() -> None:
     import run
 
     assert run.main([*SERVICES["training"]["command"], "--dry-run"]) == 0
+
+
+def test_the_app_knows_its_options_and_asks_the_service() -> None:
+    from clip_har.ui.__main__ import _parse
+
+    app = SERVICES["ui"]
+    assert app["entrypoint"] == ["python", "-m", "clip_har.ui"]
+    options = _parse(app["command"])
+    inside = SERVICES["service"]["ports"][0].split(":")[2]
+    assert options.url == f"http://service:{inside}"
+    assert [str(options.port)] == [port.split(":")[2] for port in app["ports"]]
 
 
 def test_mlflow_knows_its_options() -> None:

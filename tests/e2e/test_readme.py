@@ -219,6 +219,8 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
     "clip-har tracking list": lambda newcomer, line: _says(newcomer, line, "Trackers have everything"),
     # tests/e2e/test_journey.py serves a champion, and tests/e2e/test_deploy.py packs one
     "make serve": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.serving"),
+    # tests/ui has cases for the app that runs
+    "make ui": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.ui"),
     "make bento": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.serving.packaging"),
     "clip-har keys add": lambda newcomer, line: _makes(newcomer, line, "workspace/api-keys.json"),
     "clip-har capture list": lambda newcomer, line: _says(newcomer, f"{line} || true", "nothing has been captured"),

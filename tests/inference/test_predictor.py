@@ -255,3 +255,9 @@ def test_agrees_with_transformers_zero_shot_pipeline(
         ours = [scores_of(answer) for answer in answers]
     for found, expected in zip(ours, theirs, strict=True):
         assert found == pytest.approx({row["label"]: row["score"] for row in expected}, abs=1e-4)
+
+
+def test_labels_of_ones_own_do_not_wait_for_a_heat_map(predictor: Predictor, photos: list[Path]) -> None:
+    with predictor._gradients, ThreadPoolExecutor(1) as pool:  # as while one is drawn
+        asked = pool.submit(predictor.predict, photos[:1], labels=("cycling", "waiting for a heat map"))
+        assert asked.result(timeout=20)[0].labels

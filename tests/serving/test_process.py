@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -102,6 +105,7 @@ def test_a_killed_worker_comes_back_and_what_was_captured_is_readable(served_bun
         store = CaptureStore(tmp_path / "workspace" / "capture")
         kept = set(store.predictions().column("id").to_pylist())
         assert {answer["results"][0]["prediction_id"] for answer in before} <= kept
+        assert served.log.read_text().count("A process of the service ended, and this one takes its place.") == 1
 
 
 @pytest.mark.slow
@@ -222,3 +226,17 @@ def test_a_bentos_own_bundle_and_settings_are_found(served_bundle, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert load_settings({}).port == 1234
     assert find_source({}).bundle == tmp_path / "src" / "bundle"
+
+
+@pytest.mark.slow
+def test_what_only_the_process_finds_out_ends_the_service_with_code_2(served_bundle, tmp_path):
+    """A collector's address without the package that exports to it; nobody starts the process again and again."""
+    if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None:
+        pytest.skip("the exporter is installed here")
+    setting = "serving.observability.tracing_endpoint=http://127.0.0.1:4318/v1/traces"
+    command = [sys.executable, "-m", "clip_har.serving", "--bundle", str(served_bundle), "--port", "0", "--set", setting]
+    environment = os.environ | {"BENTOML_HOME": str(tmp_path / "bentoml"), "CLIP_HAR_SERVING__GRPC__PORT": "0"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "opentelemetry-exporter-otlp-proto-http" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

@@ -64,7 +64,7 @@ class Predictor:
             runtime, Preprocessor(self.preprocessing), bundle.class_matrix.shape[1], batch_size, limits
         )
         self._matrices = ClassMatrices(_MATRICES_KEPT)
-        self._lock = threading.RLock()
+        self._lock, self._gradients, self._texts = threading.RLock(), threading.Lock(), threading.Lock()
 
     @classmethod
     def load(
@@ -177,7 +177,7 @@ class Predictor:
         if label is not None and label not in self.bundle.labels:
             raise ConfigError(f"label: {label!r} is none of the model's. {did_you_mean(label, self.bundle.labels)}")
         picture, pixels = self._pictures.open(image)
-        with self._lock:  # gradients are taken through one model at a time
+        with self._gradients:  # taken through one model at a time; texts and other pictures do not wait for it
             embedding = self.encoder.encode_images(pixels[None])[0]
             place = self.bundle.labels.index(label) if label is not None else int(self.logits(embedding[None]).argmax())
             gradient = score_gradient(lambda embeddings: self.logits(embeddings)[:, place], embedding)
@@ -203,7 +203,7 @@ class Predictor:
         """Texts → float32 [n, d], L2-normalised."""
         if not len(texts):
             return np.empty((0, self.bundle.class_matrix.shape[1]), dtype=np.float32)
-        with self._lock:
+        with self._texts:
             encode = self._encode_texts
         return encode(texts)
 

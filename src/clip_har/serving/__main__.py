@@ -6,10 +6,12 @@ import argparse
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from clip_har.errors import BundleError, ClipHarError, ConfigError
 from clip_har.serving.config import ServingConfig
+from clip_har.serving.service_process import FAILURE
 from clip_har.serving.settings import BUNDLE, FILE, OUTPUTS, WORKSPACE, find_source, load_settings, variable
 
 _KEEP_ALIVE = 30  # seconds that a connection may be idle
@@ -37,15 +39,18 @@ def main(arguments: list[str] | None = None) -> int:
     configure_server_logging()
     load(service, working_dir=os.getcwd()).inject_config()
     print(f"Serving on http://{config.host}:{port} (documentation: /docs)", file=sys.stderr, flush=True)
-    serve_http(
-        service,
-        working_dir=os.getcwd(),
-        host=_address(config.host),
-        port=port,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=int(config.queue.drain_seconds) + 1,
-    )
-    return 0
+    with tempfile.TemporaryDirectory(prefix="clip-har-") as name:
+        failure = Path(name) / "failure"
+        os.environ[FAILURE] = str(failure)
+        serve_http(
+            service,
+            working_dir=os.getcwd(),
+            host=_address(config.host),
+            port=port,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=int(config.queue.drain_seconds) + 1,
+        )
+        return 2 if failure.exists() else 0
 
 
 def _settle_environment(options: argparse.Namespace) -> None:

@@ -218,7 +218,10 @@ class Engine:
             Unprocessable: if it is no id, or no label.
         """
         if self.capture is None:
-            raise Unavailable("Feedback is not kept here: capture is switched off.")
+            raise Unavailable(
+                "Feedback is not kept here: "
+                + ("capture is switched off." if not self.config.capture.enabled else "capture has no folder.")
+            )
         longest = self.config.limits.max_label_characters
         if not label.strip() or len(label) > longest:
             raise Unprocessable(f"label: wanted: 1 to {longest} characters.", field="label")

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip_har.errors import ClipHarError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from clip_har.serving.served_model import LoadRuntime
 
 logger = logging.getLogger("clip_har.serving")
+FAILURE = "CLIP_HAR_SERVICE_FAILURE"
+"""Names the file in which a process writes why the service must not run."""
 _SWITCH_SECONDS = 0.001  # a thread that computes in Python gives way to the loop after this
 
 
@@ -69,6 +72,8 @@ class ServiceProcess:
         from clip_har.serving.security import Security
 
         logs.configure(self.config)
+        if (number := worker_number()) > self.config.workers:
+            logger.warning("A process of the service ended, and this one takes its place.", extra={"worker": number})
         sys.setswitchinterval(_SWITCH_SECONDS)
         host = host or self.config.host
         security = Security.from_config(self.config)
@@ -104,10 +109,22 @@ class ServiceProcess:
 
 
 def end_service(error: ClipHarError) -> None:
-    """Say why the service must not run, and end its parent, which would start this process again and again."""
+    """Say why the service must not run, and end this process and its parent, which would start it again and again."""
     logger.error("The service cannot start: %s", error)
     print(f"error: {error}", file=sys.stderr, flush=True)
+    if failure := os.environ.get(FAILURE):
+        Path(failure).write_text(str(error))  # what the parent's exit code is decided by
     os.kill(os.getppid(), signal.SIGTERM)
+    os._exit(2)  # an exception would be a traceback of uvicorn's
+
+
+def worker_number(arguments: list[str] | None = None) -> int:
+    """Which of BentoML's workers this process is (`--worker-id`), counted from 1 over all that were ever started; 0: none."""
+    arguments = sys.argv if arguments is None else arguments
+    try:
+        return int(arguments[arguments.index("--worker-id") + 1])
+    except (ValueError, IndexError):
+        return 0
 
 
 def listening_host(arguments: list[str] | None = None) -> str | None:

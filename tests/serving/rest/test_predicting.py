@@ -177,6 +177,12 @@ def test_more_pictures_or_texts_than_allowed(client: httpx.Client, photos: list[
     problem(by_form(client, photos[0], labels=[*labels, *labels]), 413, "too_large")
 
 
+def test_a_picture_in_a_field_of_another_name_is_told_which_it_wants(client: httpx.Client, photos: list[bytes]) -> None:
+    problem = client.post("/v1/predict", files={"image": photos[0]})
+    assert (problem.status_code, problem.json()["field"]) == (422, "image")
+    assert "pictures go into `images`" in problem.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "field"),
     [
