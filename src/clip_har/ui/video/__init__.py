@@ -1,0 +1,1 @@
+"""The page Video: a clip in, its actions over time out."""
