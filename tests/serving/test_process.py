@@ -234,7 +234,17 @@ def test_what_only_the_process_finds_out_ends_the_service_with_code_2(served_bun
     if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None:
         pytest.skip("the exporter is installed here")
     setting = "serving.observability.tracing_endpoint=http://127.0.0.1:4318/v1/traces"
-    command = [sys.executable, "-m", "clip_har.serving", "--bundle", str(served_bundle), "--port", "0", "--set", setting]
+    command = [
+        sys.executable,
+        "-m",
+        "clip_har.serving",
+        "--bundle",
+        str(served_bundle),
+        "--port",
+        "0",
+        "--set",
+        setting,
+    ]
     environment = os.environ | {"BENTOML_HOME": str(tmp_path / "bentoml"), "CLIP_HAR_SERVING__GRPC__PORT": "0"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr

@@ -15,4 +15,4 @@ def newest_frames_only() -> None:
 
     relay = get_global_relay()
     if not isinstance(relay.subscribe, partial):
-        relay.subscribe = partial(relay.subscribe, buffered=True)
+        relay.subscribe = partial(relay.subscribe, buffered=False)
