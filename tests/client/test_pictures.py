@@ -57,7 +57,7 @@ def test_a_decoded_picture_is_upright():
 @pytest.mark.parametrize(
     "form",
     [3, None, {"a": 1}, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), Image.new("F", (2, 2))],
-    ids=str,
+    ids=["number", "None", "dict", "grey array", "float array", "float picture"],
 )
 def test_what_is_no_picture(form):
     with pytest.raises(ImageError) as caught:

@@ -38,6 +38,7 @@ def show_stream(service: Service) -> State:
     """The stream and what is known of it; says whether it arrives."""
     from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
+    servers = LiveSettings.of().rtc_configuration()
     newest_frames_only()
     recogniser = _recogniser(service)
     picture, known = st.columns([3, 2], gap="large")
@@ -45,7 +46,7 @@ def show_stream(service: Service) -> State:
         stream = webrtc_streamer(
             key=_KEY,
             mode=WebRtcMode.SENDRECV,
-            rtc_configuration=LiveSettings.of().rtc_configuration(),
+            rtc_configuration=servers,
             media_stream_constraints=_CAMERA,
             video_frame_callback=recogniser.video_frame,
             on_video_ended=recogniser.reset,
