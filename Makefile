@@ -20,7 +20,7 @@ setup: $(READY) ## make .venv with everything in its pinned version
 # made again when the pins or the requirements change
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 # what cannot be compiled is a template or a test of somebody's, and is not imported
