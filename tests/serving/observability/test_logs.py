@@ -83,8 +83,14 @@ def test_tasks_of_a_request_have_its_id_and_no_others(written: io.StringIO) -> N
         "\ud800 half a surrogate",
         "مرحبا ‮ reversed",
     ],
+    ids=["newline", "return", "separators", "escapes", "nul", "surrogate", "reversed"],
 )
-def test_no_text_can_begin_another_line_or_steer_a_terminal(written: io.StringIO, wicked: str) -> None:
+def test_no_text_can_begin_another_line_or_steer_a_terminal(
+    written: io.StringIO, wicked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for handler in logging.root.handlers:
+        if type(handler).__module__ == "_pytest.logging":  # its report, with half a surrogate, ends xdist's worker
+            monkeypatch.setattr(handler, "handle", lambda record: None)
     with logs.bound(request_id=wicked):
         logging.getLogger("clip_har.x").warning("bad name %s", wicked, extra={"label": wicked, wicked: 1})
     raw = written.getvalue()
