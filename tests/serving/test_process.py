@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import signal
@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -231,7 +232,8 @@ def test_a_bentos_own_bundle_and_settings_are_found(served_bundle, tmp_path, mon
 @pytest.mark.slow
 def test_what_only_the_process_finds_out_ends_the_service_with_code_2(served_bundle, tmp_path):
     """A collector's address without the package that exports to it; nobody starts the process again and again."""
-    if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None:
+    with suppress(ImportError):
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http")
         pytest.skip("the exporter is installed here")
     setting = "serving.observability.tracing_endpoint=http://127.0.0.1:4318/v1/traces"
     command = [

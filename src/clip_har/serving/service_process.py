@@ -72,8 +72,8 @@ class ServiceProcess:
         from clip_har.serving.security import Security
 
         logs.configure(self.config)
-        if (number := worker_number()) > self.config.workers:
-            logger.warning("A process of the service ended, and this one takes its place.", extra={"worker": number})
+        if takes_the_place_of_another():
+            logger.warning("A process of the service ended, and this one takes its place.")
         sys.setswitchinterval(_SWITCH_SECONDS)
         host = host or self.config.host
         security = Security.from_config(self.config)
@@ -118,13 +118,16 @@ def end_service(error: ClipHarError) -> None:
     os._exit(2)  # an exception would be a traceback of uvicorn's
 
 
-def worker_number(arguments: list[str] | None = None) -> int:
-    """Which of BentoML's workers this process is (`--worker-id`), counted from 1 over all that were ever started; 0: none."""
+def takes_the_place_of_another(arguments: list[str] | None = None) -> bool:
+    """Whether a process of the same number (BentoML's `--worker-id`) was there before; it left a mark beside `FAILURE`."""
     arguments = sys.argv if arguments is None else arguments
-    try:
-        return int(arguments[arguments.index("--worker-id") + 1])
-    except (ValueError, IndexError):
-        return 0
+    if FAILURE not in os.environ or "--worker-id" not in arguments:
+        return False
+    number = arguments[arguments.index("--worker-id") + 1]
+    mark = Path(os.environ[FAILURE]).with_name(f"started-{number}")
+    there = mark.exists()
+    mark.touch()
+    return there
 
 
 def listening_host(arguments: list[str] | None = None) -> str | None:
