@@ -27,14 +27,15 @@ ARROWS: dict[str, set[str]] = {
     "capture": set(),
     "serving": {"inference", "capture", "registry"},
     "batch": {"inference"},
-    "ui": {"inference", "client"},
-    "monitoring": {"capture", "inference"},
+    "ui": {"inference", "client", "labelling"},
+    "labelling": {"capture", "data"},
+    "monitoring": {"capture", "inference", "labelling"},
     "runs": {"models"},
     "tracking": {"runs"},
     "registry": {"runs"},
     "client": {"serving.schemas"},
     "terminal": {"client", "inference", "registry"},
-    "cli": {"batch", "capture", "client", "data", "evaluation", "registry", "serving", "terminal", "tracking"},
+    "cli": {"batch", "capture", "client", "data", "evaluation", "labelling", "registry", "serving", "terminal", "tracking"},
     "__main__": {"cli"},
 }
 # Packages that only some rooms may import. Every other room, and a room that is missing here, may not.

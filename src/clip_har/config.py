@@ -28,6 +28,7 @@ from clip_har.export.config import ExportConfig
 from clip_har.models.backbone import ComputeConfig, ModelConfig
 from clip_har.models.calibration import CalibrationConfig
 from clip_har.models.prompts import PromptConfig
+from clip_har.monitoring.config import MonitorConfig
 from clip_har.registry.hub.config import HubConfig
 from clip_har.registry.promotion import PromotionConfig
 from clip_har.serving.config import ServingConfig
@@ -176,6 +177,7 @@ class RunConfig(ComponentConfig):
     hub: HubConfig | None = Field(None, description="The repository on the Hub that `publish` sends to.")
     batch: BatchConfig = Field(BatchConfig(), description="What `batch` recognises, and what it writes.")
     serving: ServingConfig = Field(ServingConfig(), description="How the service that `deploy` packs answers.")
+    monitor: MonitorConfig = Field(MonitorConfig(), description="What `monitor` looks at, and what it does about it.")
 
     @field_validator("search", mode="before")
     @classmethod
