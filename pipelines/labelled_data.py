@@ -6,7 +6,7 @@ from typing import Any
 
 from clip_har.config import RunConfig
 from clip_har.data.fingerprint import source_key
-from clip_har.data.sources import SOURCES
+from clip_har.data.sources import source_modules
 from clip_har.data.sources.base import CURRENT
 from clip_har.data.versions import VersionStore
 from clip_har.hashing import sha256_file, sha256_json
@@ -40,7 +40,7 @@ def source_data(config: RunConfig, workspace: str, *, split: bool = True) -> tup
     """The steps from the source to (manifest, validation report, inspection, fingerprint); called inside a pipeline."""
     data = config.data.model_dump(mode="json")  # whole: ZenML leaves out what a config does not set itself
     fingerprint, earlier = ingest_data(data=data, splits=config.splits, workspace=workspace)
-    validated, first_report, inspection = on_its_code(validate_data, SOURCES.module(config.data.source))(
+    validated, first_report, inspection = on_its_code(validate_data, *source_modules(config.data))(
         fingerprint=fingerprint, data=data, validation=config.validation, workspace=workspace
     )
     manifest, report = on_its_code(deduplicate_data)(
@@ -63,7 +63,7 @@ def plan_of_labelled_data(version: str | None, *, split: bool = True) -> list[st
 def settings_hash(config: RunConfig) -> str:
     """sha256 of what a version is made with: the settings, and the code of the steps that make it."""
     modules = (f"steps.data.{name}" for name in _STEPS)
-    files = code_of(*modules, SOURCES.module(config.data.source))
+    files = code_of(*modules, *source_modules(config.data))
     code = sorted(sha256_file(file) for file in files)
     settings = [config.validation.model_dump(mode="json"), config.splits.model_dump(mode="json")]
     return sha256_json([config.data.content(), settings, code])

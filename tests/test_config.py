@@ -165,6 +165,8 @@ def test_a_method_without_settings_has_its_defaults(file, method):
 @pytest.mark.parametrize("source", sorted(SOURCES))
 def test_the_composed_config_reads_again(file, tmp_path, source):
     path = "" if source in ("hub", "samples", "sample") else ", path: 'ünder/ a'"
+    if source == "combined":
+        path = ", parts: [{source: samples}, {source: csv, path: 'ünder/ a'}]"
     overrides = [
         f"data={{source: {source}{path}}}",
         "adaptation={methods: [b, zero_shot], b: {method: lora, augmentation: null, towers: [text]}}",

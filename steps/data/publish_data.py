@@ -12,6 +12,7 @@ from clip_har.data.validation import Inspection, ValidationReport
 from clip_har.data.versions import VersionStore, WorkspaceConfig
 from clip_har.data.versions.earlier import SPLITS_FILE, splits_file
 from clip_har.environment import describe_environment
+from clip_har.labelling.labelled import LabelledStore
 from clip_har.progress import progress
 from clip_har.runs import publish
 from steps.code import PROJECT
@@ -54,6 +55,7 @@ def publish_data(
             push=versions.push,
             progress=report,
         )
+    LabelledStore.of(workspace).note_published(manifest.ids, version.git_revision)
     run = describe_current_run()
     counts = {label: dict(row) for label, row in manifest.counts().T.to_dict().items()}
     published = publish(

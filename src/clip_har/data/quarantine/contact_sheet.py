@@ -157,6 +157,6 @@ def _shown(queue: RejectionQueue, row: Entry, limits: ImageLimits, budget: Pixel
 
 def _bytes(queue: RejectionQueue, row: Entry, limits: ImageLimits) -> bytes:
     """The kept bytes, or where there are none the source's."""
-    place = (queue.folder, row.file) if row.file else (Path(row.source), row.uri)
+    place = (queue.folder, row.file) if row.file else queue.place_of(Path(row.source), row.uri)
     with opened_inside(*place) as file:
         return file.read(limits.max_bytes + 1)

@@ -36,6 +36,7 @@ from clip_har.data.quarantine.originals import (
     sweep,
 )
 from clip_har.data.quarantine.table import Entry, frame_of, in_order, read_table, write_table
+from clip_har.data.sources.base import COMBINED
 from clip_har.errors import DataError
 from clip_har.hashing import sha256_json
 from clip_har.storage import exclusive
@@ -226,7 +227,7 @@ class RejectionQueue:
             decisions = {}
             for row in self.find(ids_or_uris):
                 about_bytes = {"id": row.id}
-                now = identity_of(Path(row.source), row.uri) if action == "requeue" else None
+                now = identity_of(*self.place_of(Path(row.source), row.uri)) if action == "requeue" else None
                 if now is not None and now != row.id:
                     about_bytes = {"id": now, "rejected_id": row.id}
                 decisions[row.uri, row.id] = validated(Decision, {**about, **about_bytes, "uri": row.uri}, "decision")
@@ -235,6 +236,16 @@ class RejectionQueue:
             self._write([_without_bytes_if_discarded(row, newest) for row in self.rows()], len(self.decisions()))
         return tuple(decisions.values())
 
+    def place_of(self, root: Path, uri: str) -> tuple[Path, str]:
+        """Folder and path of a sample: of combined data, whose root is a folder of links, those of its part."""
+        first, _, rest = uri.partition("/")
+        link = root / first
+        ours = root.parent == Path(os.path.abspath(self.folder)).parent / COMBINED
+        if not ours or not link.is_symlink():
+            return root, uri
+        target = Path(os.readlink(link))
+        return (target.parent, uri) if target.name == first or not rest else (target, rest)
+
     def _with_bytes(self, row: Entry, before: Entry | None, root: Path) -> Entry:
         if row.status == "discarded":
             return replace(row, file="", bytes=0)
@@ -242,8 +253,8 @@ class RejectionQueue:
         place = self.folder / target
         size = before.bytes if before is not None and before.file == target else None
         try:
-            if not is_kept(root, row.uri, row.id, place, size):
-                keep(root, row.uri, row.id, self.folder, target, self.config.max_bytes)
+            if not is_kept(*self.place_of(root, row.uri), row.id, place, size):
+                keep(*self.place_of(root, row.uri), row.id, self.folder, target, self.config.max_bytes)
         except NotKept as reason:
             if before is not None and before.file and (self.folder / before.file).is_file():
                 return replace(row, file=before.file, bytes=before.bytes)
@@ -259,7 +270,8 @@ class RejectionQueue:
             return row
         others = sorted(reasons.get(row.uri, ()))
         note = f"now rejected as {' and '.join(others)}" if others else "not rejected any more"
-        now = identity_of(root, row.uri)
+        lies = self.place_of(root, row.uri)
+        now = identity_of(*lies)
         if now is None:
             note += "; there is no such file any more"
         elif row.id and now != row.id:
@@ -268,7 +280,7 @@ class RejectionQueue:
         place = self.folder / row.file
         if not row.file or not place.is_file():
             return replace(row, file="", bytes=0)
-        source_has_them = now == row.id if row.id else now is not None and is_kept(root, row.uri, "", place, None)
+        source_has_them = now == row.id if row.id else now is not None and is_kept(*lies, "", place, None)
         return (
             replace(row, file="", bytes=0) if source_has_them else replace(row, file=set_aside(self.folder, row.file))
         )

@@ -15,6 +15,7 @@ from clip_har.data.sources.base import DataSource, SourceConfig, SourceRecord
 SOURCES: Registry[DataSource] = Registry(
     "data source",
     {
+        "combined": "clip_har.data.sources.combined:CombinedSource",
         "csv": "clip_har.data.sources.csv:CsvSource",
         "folder": "clip_har.data.sources.folder:FolderSource",
         "hub": "clip_har.data.sources.hub:HubSource",
@@ -46,6 +47,11 @@ def build_source(config: SourceConfig, workspace: str) -> DataSource:
     return SOURCES.get(config.source)(config, workspace)
 
 
+def source_modules(config: SourceConfig) -> tuple[str, ...]:
+    """Modules that define the source that a config names, and its parts where it has several."""
+    return tuple(SOURCES.module(one.source) for one in (config, *getattr(config, "parts", ())))
+
+
 __all__ = [
     "SOURCES",
     "AnySourceConfig",
@@ -54,4 +60,5 @@ __all__ = [
     "SourceRecord",
     "build_source",
     "parse_source_config",
+    "source_modules",
 ]

@@ -18,6 +18,9 @@ from clip_har.hashing import sha256_file, sha256_json
 CURRENT = "workspace"
 """`data.version` of the data as they lie in the source now."""
 
+COMBINED = "combined"
+"""Folder of the workspace with folders of links, one for each combination of sources."""
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 Progress = Callable[[int, int], None]
@@ -75,6 +78,20 @@ class DataSource(ABC):
     def data_folder(self) -> Path:
         """Folder that no picture may lie outside of."""
         return self.root
+
+    @property
+    def data_folders(self) -> tuple[Path, ...]:
+        """`data_folder`, of each part where there are several."""
+        return (self.data_folder,)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the sources that it is made of: its own, but for a combination."""
+        return (self.config.source,)
+
+    def part_of(self, uri: str) -> tuple[DataSource, str]:
+        """The source that a record comes from, and its uri there: itself, but for a combination."""
+        return self, uri
 
     @abstractmethod
     def check(self) -> None:

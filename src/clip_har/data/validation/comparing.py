@@ -90,4 +90,5 @@ def _digest(path: Path, sizes: set[int]) -> str:
 
 
 def _relative(path: Path, source: DataSource) -> str:
-    return printable(os.path.relpath(path, source.data_folder).replace(os.sep, "/"))
+    around = next((folder for folder in source.data_folders if path.is_relative_to(folder)), source.data_folder)
+    return printable(os.path.relpath(path, around).replace(os.sep, "/"))

@@ -77,7 +77,7 @@ class Examiner:
     ) -> None:
         self._root = source.root
         # The pictures' own folder, which the config names, may be a link.
-        self._boundaries = {os.path.realpath(folder) for folder in (source.data_folder, source.root)}
+        self._boundaries = {os.path.realpath(folder) for folder in (*source.data_folders, source.root)}
         self._classes = classes
         self._config = config
         self._decisions = decisions

@@ -61,10 +61,10 @@ def validate(
 def _manifest(accepted: list[Verdict], classes: tuple[str, ...], source: DataSource, data_revision: str) -> Manifest:
     import pandas as pd
 
-    kind = source.config.source
+    kinds = [source.part_of(v.uri)[0].config.source for v in accepted]
     rows = [
         (v.id, v.uri, v.label, "", v.id, v.measures.width, v.measures.height, v.measures.format, kind, data_revision)
-        for v in accepted
+        for v, kind in zip(accepted, kinds, strict=True)
     ]
     return Manifest(pd.DataFrame(rows, columns=list(COLUMNS)), classes, str(source.root))
 

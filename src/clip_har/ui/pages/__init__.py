@@ -42,7 +42,9 @@ PAGES = tuple(
         Entry("video", "Video", ":material/movie:"),
         Entry("batch", "Batch", ":material/photo_library:"),
         Entry("model", "Model", ":material/monitoring:"),
+        Entry("drift", "Drift", ":material/trending_up:"),
         Entry("data", "Data", ":material/dataset:"),
+        Entry("label", "Label", ":material/label:"),
     )
     if importlib.util.find_spec(f"{__name__}.{entry.path}")
 )
