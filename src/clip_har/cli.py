@@ -13,6 +13,9 @@ COMMANDS = {
     "hub": Command("the Hugging Face Hub: fetch a bundle, share the data", "clip_har.registry.hub.command:main"),
     "registry": Command("versions of the model, and the champion among them", "clip_har.registry.command:main"),
     "capture": Command("what the service saw: list, delete, export", "clip_har.capture.command:main"),
+    "labelling": Command(
+        "labels for captured pictures: sheets, and what came of them", "clip_har.labelling.command:main"
+    ),
     "predict": Command("what people do in pictures: a table, JSON or CSV", "clip_har.terminal.predict:main"),
     "watch": Command("the same for pictures as they come into a folder", "clip_har.terminal.watch:main"),
     "feedback": Command("say what a predicted picture really showed", "clip_har.terminal.feedback:main"),

@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from clip_har.capture.errors import CaptureError
 from clip_har.capture.export import export, plain
+from clip_har.capture.moments import moment_of
 from clip_har.capture.store import CaptureStore, Moment
 from clip_har.commands import Command, run_command
 
@@ -23,7 +24,6 @@ COMMANDS = {
     "compact": Command("merge small files, and take what is deleted from the disk", f"{_HERE}:compact"),
     "export": Command("write predictions with their feedback as Parquet, CSV or JSON lines", f"{_HERE}:export_rows"),
 }
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,6 +103,10 @@ def delete(arguments: Sequence[str]) -> int:
             found < asked
         )
         print(f"{found} predictions deleted.{unknown}")
+    if removed := store.removed.pictures:
+        print(f"{len(removed)} copies of their pictures left labelling sheets and labelled pictures.")
+    if told := store.removed.told():
+        print(told)
     print("They are in no read from now on. Their rows leave the disk at the next merge: clip-har capture compact")
     return 0
 
@@ -169,17 +173,7 @@ def _window(options: argparse.Namespace) -> tuple[Moment | None, Moment | None, 
 
 
 def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        if text[-1:] in _UNITS:
-            return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: float(text[:-1])})
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise CaptureError(
-            f"{option}: {text!r} is neither a time like 2026-11-26T08:00 nor an age like 90m, 12h, 7d or 2w."
-        ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return None if text is None else moment_of(option, text)
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:

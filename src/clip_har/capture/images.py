@@ -13,6 +13,7 @@ from clip_har.capture import layout
 from clip_har.storage import write_atomic
 
 _ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
+_STARTS = {"jpg": b"\xff\xd8", "png": b"\x89PNG", "gif": b"GIF8", "bmp": b"BM", "tif": (b"II*\0", b"MM\0*")}
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,8}")
 
 
@@ -33,6 +34,14 @@ def keep_image(folder: Path, data: bytes, kind: str) -> str:
     except FileNotFoundError:
         write_atomic(path, data)
     return name
+
+
+def name_of_image(data: bytes) -> str:
+    """The name under which these bytes are kept, their format told by how they begin."""
+    ending = next((ending for ending, start in _STARTS.items() if data.startswith(start)), "bin")
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        ending = "webp"
+    return f"{hashlib.sha256(data).hexdigest()}.{ending}"
 
 
 def image_path(folder: Path, name: str) -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 from clip_har.capture import layout
 from clip_har.capture.columns import array_of
 from clip_har.capture.compaction import ROWS, compact
+from clip_har.capture.copies import Removed, remove_copies
 from clip_har.capture.deletions import Deletions, delete_before, delete_ids
 from clip_har.capture.errors import CaptureError
 from clip_har.capture.feedback import Feedback, feedback_of, feedback_table, readable
@@ -43,6 +44,8 @@ class CaptureStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self.removed = Removed()
+        """Copies that this store's deletions took from labelling sheets and labelled pictures so far."""
 
     def predictions(
         self,
@@ -131,7 +134,8 @@ class CaptureStore:
         """Delete predictions by id, with their feedback and images.
 
         It counts in every read from now on, also for rows that a service has not written yet. Images are removed from the disk at
-        once (of the same picture under other ids too), rows when their files are next merged (`compact`).
+        once (of the same picture under other ids too, and from labelling sheets and labelled pictures, whatever was deleted
+        before), rows when their files are next merged (`compact`). Published versions of the data keep theirs; `removed` tells.
 
         Returns:
             How many of them were there.
@@ -149,12 +153,13 @@ class CaptureStore:
                     found.add(one)
                     images.add(image)
         self._change(lambda: remove_images(self.folder, images - {None}))
+        self._change(lambda: self._remove_copies(ids, images - {None}))
         return len(found)
 
     def delete_older_than(self, days: float) -> int:
         """Delete predictions and feedback of more than so many days ago, as `delete` does; how many predictions there were.
 
-        An image that a younger row names too is kept.
+        An image that a younger row names too is kept, and so is a labelled picture that a published version of the data has.
         """
         if not days >= 0:
             raise CaptureError(f"An age in days is wanted, from 0 up, not {days}.")
@@ -173,6 +178,7 @@ class CaptureStore:
         ):
             self._change(lambda: delete_before(self.folder, cutoff))
             self._change(lambda: remove_images(self.folder, images - younger - {None}))
+            self._change(lambda: self._remove_copies((), images - younger - {None}, aged=True))
         return old
 
     def compact(self, rows_per_file: int = ROWS) -> None:
@@ -242,6 +248,9 @@ class CaptureStore:
 
     def _deletions(self, files: layout.Files) -> Deletions:
         return Deletions.read(self.folder, files.deletions)
+
+    def _remove_copies(self, ids: Iterable[str], images: Iterable[str], aged: bool = False) -> None:
+        self.removed += remove_copies(self.folder, frozenset(ids), images, aged=aged)
 
     def _change(self, change: Callable[[], object]) -> None:
         try:
