@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "export": {"inference"},
     "capture": set(),
     "serving": {"inference", "capture", "registry"},
-    "batch": {"inference"},
+    "batch": {"inference", "capture"},
     "ui": {"inference", "client", "labelling"},
     "labelling": {"capture", "data"},
     "monitoring": {"capture", "inference", "labelling"},

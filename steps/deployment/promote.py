@@ -8,11 +8,12 @@ from clip_har.data.image import ImageLimits
 from clip_har.data.manifest import Manifest
 from clip_har.data.versions import VersionStore
 from clip_har.environment import git_revision
-from clip_har.export.exporting import MadeForms, with_exports
+from clip_har.export.exporting import MadeForms
 from clip_har.export.latency import LatencyReport, measure_in_turn
 from clip_har.export.report import ExportReport
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
+from clip_har.monitoring.profile import ReferenceProfile
 from clip_har.progress import progress
 from clip_har.registry.acting import act_on
 from clip_har.registry.champion import Registry
@@ -24,6 +25,7 @@ from materializers.promotion_report import PromotionReportMaterializer
 from stacks.mirrors import active_mirrors
 from steps.code import PROJECT
 from steps.deployment.comparing import compare_with_champion
+from steps.deployment.complete_bundle import complete_bundle
 from steps.scratch import scratch_folder
 from steps.timing import describe_current_run
 
@@ -44,16 +46,18 @@ def promote(
     workspace: str,
     remote: str | None,
     newest: bool,
+    profiles: list[ReferenceProfile] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
 ) -> Annotated[PromotionReport, "promotion_report"]:
     """The report as data; the registry has the bundle as a version from here on.
 
     Args:
         newest: whether to compare on the newest published data, rather than on those of this run.
+        profiles: the reference profile, if one was made; a version that is there already gets it anew.
     """
     registry, store = Registry.of(workspace), VersionStore(workspace, remote)
     run = describe_current_run()["name"]
     challenger = registry.add(
-        with_exports(bundle, forms, report, scratch_folder() / "bundle"),
+        complete_bundle(bundle, forms, report, profiles, scratch_folder() / "bundle"),
         run=run,
         report=f"{run}/{PAGE}",
         git_revision=git_revision(PROJECT) or "",

@@ -7,16 +7,18 @@ from zenml import step
 
 from clip_har.data.fingerprint import DataFingerprint
 from clip_har.environment import describe_environment
-from clip_har.export.exporting import MadeForms, with_exports
+from clip_har.export.exporting import MadeForms
 from clip_har.export.latency import LatencyReport
 from clip_har.export.page import render_export_report
 from clip_har.export.report import ExportReport
 from clip_har.models.bundle import ModelBundle
+from clip_har.monitoring.profile import ReferenceProfile
 from clip_har.registry.page import render_promotion
 from clip_har.registry.report import PromotionReport
 from clip_har.runs import publish
 from clip_har.serving.packaging import PackedBento
 from steps.code import PROJECT
+from steps.deployment.complete_bundle import complete_bundle
 from steps.recording import record_published
 from steps.scratch import scratch_folder
 from steps.timing import describe_current_run
@@ -36,6 +38,7 @@ def publish_exports(
     settings: str,
     promotions: list[PromotionReport] = [],  # noqa: B006 - ZenML takes no Optional here, and nothing changes it
     bentos: list[PackedBento] = [],  # noqa: B006
+    profiles: list[ReferenceProfile] = [],  # noqa: B006
 ) -> Annotated[str, "published"]:
     """Write `outputs/<run>/` with the bundle and its forms, and record the run with the stack's tracker.
 
@@ -44,6 +47,7 @@ def publish_exports(
         settings: the composed configuration as YAML, to be written down.
         promotions: the comparison with the champion, if there was one.
         bentos: the Bento, if one was packed.
+        profiles: the reference profile, if one was made.
     """
     run = describe_current_run()
     environment = describe_environment(PROJECT)
@@ -83,7 +87,7 @@ def publish_exports(
     published = publish(
         outputs,
         run["name"],
-        bundle=with_exports(bundle, forms, report, scratch_folder() / "bundle"),
+        bundle=complete_bundle(bundle, forms, report, profiles, scratch_folder() / "bundle"),
         report=page,
         metrics=figures,
         record=record,

@@ -12,7 +12,7 @@ from clip_har.data.label_review import LabelReview
 from clip_har.data.manifest import SPLITS, Manifest
 from clip_har.data.validation import ValidationReport
 from clip_har.environment import describe_environment
-from clip_har.evaluation.evaluate import EvaluationReport
+from clip_har.evaluation.evaluate import EVALUATION_FILE, EvaluationReport
 from clip_har.evaluation.leaderboard import Leaderboard
 from clip_har.evaluation.open_vocabulary import open_vocabulary_figures
 from clip_har.evaluation.plot_data import plot_files
@@ -90,6 +90,7 @@ def publish_run(
         ),
     )
     listed = {} if review is None else {"likely_label_errors.csv": review.frame.to_csv(index=False)}
+    whole = {EVALUATION_FILE: evaluation.model_dump_json()}
     metrics = {evaluation.split: evaluation.figures(), "data": validation_report.summary()}
     if leaderboard is not None:
         metrics["validation"] = leaderboard.figures()
@@ -114,7 +115,7 @@ def publish_run(
         report=report,
         metrics=metrics,
         record=record,
-        files=plot_files(evaluation, leaderboard, histories) | listed,
+        files=plot_files(evaluation, leaderboard, histories) | listed | whole,
         fixed=folder,
     )
     searched = {search_part(search.config.candidate): trial_rows(search.trials) for search in searches}

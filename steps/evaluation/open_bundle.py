@@ -8,6 +8,7 @@ from zenml import step
 
 from clip_har.inference.exported import EXPORTS
 from clip_har.models.bundle import ATTACHMENTS, ModelBundle
+from clip_har.monitoring.profile import REFERENCE
 from materializers.model_bundle import ModelBundleMaterializer
 from steps.scratch import scratch_folder
 
@@ -17,10 +18,12 @@ def open_bundle(path: str, with_exports: bool = True) -> Annotated[ModelBundle, 
     """The bundle in a folder.
 
     Args:
-        with_exports: whether forms that were exported from it come along; without, it is the bundle as it was trained.
+        with_exports: whether forms that were exported from it come along, and the reference profile that was made with them;
+            without, it is the bundle as it was trained.
     """
     if with_exports:
         return ModelBundle.load(path)
     copy = scratch_folder() / "bundle"
-    shutil.copytree(path, copy, ignore=lambda folder, names: [EXPORTS] if Path(folder).name == ATTACHMENTS else [])
+    left = [EXPORTS, REFERENCE]
+    shutil.copytree(path, copy, ignore=lambda folder, names: left if Path(folder).name == ATTACHMENTS else [])
     return ModelBundle.load(copy)

@@ -62,6 +62,7 @@ def publish_predictions(
                 "kept": finished.kept,
                 "runtime": finished.runtime,
                 "table": table.name if table is not None else batch.output,
+                "asked": batch.asked(),
             },
         },
         files={table.name: table} if table is not None else None,

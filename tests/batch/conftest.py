@@ -13,17 +13,15 @@ from clip_har.batch.job import FinishedJob, run_job
 from clip_har.component import validated
 from clip_har.models.backbone import ComputeConfig
 from clip_har.models.bundle import ModelBundle
-from tests.adaptation.tiny_study import tiny_study
-from tests.inference.exported_bundle import exported_bundle
+from tests.serving.conftest import served_bundle  # noqa: F401 - the fixture
 
 COMPUTE = ComputeConfig(device="cpu", batch_size=8, threads=1)
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    """A tiny CLIP with a linear probe, and its image encoder in ONNX."""
-    folder = tmp_path_factory.mktemp("bundle")
-    return exported_bundle(tiny_study(folder / "study"), folder, ("onnx",))
+def bundle(served_bundle: Path) -> ModelBundle:  # noqa: F811
+    """A tiny CLIP with a linear probe, and its encoders in ONNX."""
+    return ModelBundle.load(served_bundle)
 
 
 def jpeg(number: int, size: tuple[int, int] = (48, 40), kind: str = "JPEG") -> bytes:

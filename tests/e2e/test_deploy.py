@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clip_har.models.bundle import ModelBundle
+from clip_har.monitoring.profile import REFERENCE, ReferenceProfile
 from clip_har.registry.champion import Registry
 from clip_har.serving.packaging.store import BentoStore
 from clip_har.serving.settings import load_settings
@@ -22,8 +23,7 @@ FEW = ("--set", "export.forms=[onnx,torch-export]", "--set", "export.encoders=[i
 
 def test_deploy(first_run, tmp_path: Path) -> None:
     trained, _ = first_run
-    shutil.copytree(trained.folder, tmp_path / "place", symlinks=True)
-    place = Workplace(tmp_path / "place")
+    place = trained.copy(tmp_path / "place")
     model_id = place.record()["model_id"]
     before = place.latest
 
@@ -31,6 +31,7 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "open_data" in place.ran(), "the version that the bundle was trained on"
     _assert_bento(place, done)
+    _assert_profile(place)
     assert place.latest != before
     assert "2 of 2 forms are kept." in done.said
     assert "onnx image fp32" in done.out
@@ -59,11 +60,13 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     assert "is the champion already" in done.said, "a first version keeps to the bounds"
 
     strict = ("--set", "export.gate.fp32.cosine_minimum=1", "--set", "export.gate.fp32.agreement=1")
-    alone = ("--set", f"bundle={before / 'bundle'}", "--set", "promotion.enabled=false")
+    alone = ("--set", f"bundle={bundle}", "--set", "promotion.enabled=false", "--set", "monitor.profile.enabled=false")
     done = place.run("deploy", *TRAIN, *FEW, *strict, *alone)
     assert done.code == 0, done.err
     assert "promote" not in place.ran()
     assert not (place.latest / "promotion.html").exists()
+    assert "profile_reference" not in place.ran()
+    assert not (place.latest / "bundle" / "attachments" / REFERENCE).exists(), "that of another export would mislead"
     assert "export_model" not in place.ran(), "the gate's bounds change nothing that it makes"
     assert "gate_forms" in place.ran()
     report = json.loads((place.latest / "export_report.json").read_text())
@@ -72,6 +75,16 @@ def test_deploy(first_run, tmp_path: Path) -> None:
     assert "wanted: at least 1." in done.said
     exports = json.loads((place.latest / "bundle" / "attachments" / "exports" / "exports.json").read_text())
     assert "onnx" not in {form["format"] for form in exports["forms"]}
+
+
+def _assert_profile(place: Workplace) -> None:
+    """What is published and what is promoted can be monitored: the profile is of the held-out photographs, by what serves."""
+    for bundle in (ModelBundle.load(place.latest / "bundle"), Registry.of(place.workspace).champion()):
+        profile = ReferenceProfile.of(bundle)
+        assert profile.splits == ("calibration", "validation", "test")
+        assert len(profile.observations) > 20
+        assert profile.runtime in {"torch", "onnx", "torch-export"}
+        assert profile.data_revision == bundle.info.data_revision
 
 
 def _assert_bento(place: Workplace, done: Finished) -> None:

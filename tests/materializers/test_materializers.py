@@ -45,12 +45,18 @@ from clip_har.inference.exported import ExportedForm, Exports
 from clip_har.models.bundle import ModelBundle, OpenVocabulary
 from clip_har.models.estimates import Estimate
 from clip_har.models.head import softmax
+from clip_har.monitoring.config import ProfileConfig
+from clip_har.monitoring.evidently_report import EvidentlyFiles
+from clip_har.monitoring.profile import ReferenceProfile
+from clip_har.monitoring.stored import arrays_of
 from clip_har.registry.promotion import Answers, Gate, PromotionConfig, Speed, decide
 from clip_har.registry.report import PromotionReport, Side
 from clip_har.training.pretrain import PretrainedBackbone
 from clip_har.training.trainer import TrainerConfig
 from materializers.folder import FolderMaterializer
 from tests.adaptation.tiny_study import LABELS, Study, tiny_study
+from tests.monitoring.observed import observations
+from tests.monitoring.reported import drift_report
 
 STAND_IN = "standin://"
 
@@ -240,6 +246,10 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
         weights = {name: array for name, array in weights.items() if "position_ids" not in name}
         return [sha256_arrays(arrays), sha256_arrays(weights), adapted.recipe, adapted.history, adapted.name]
 
+    def profile(seed: int = 0, **changes: Any) -> ReferenceProfile:
+        made = ReferenceProfile.made_of(observations(40, seed), ProfileConfig(partitions=100), splits=("test",))
+        return replace(made, **changes)
+
     embeddings = study.embeddings
     moved = replace(embeddings, matrix=embeddings.matrix + 1)
     return {
@@ -403,6 +413,50 @@ def cases(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, C
             lambda data: data.model_dump(),
             {"challenger": "a" * 64, "champion": "b" * 64, "metric": "accuracy"},
             "probe</b> is",
+        ),
+        "observations": Case(
+            lambda: observations(30, errors={"truncated": 2}, labelled=0.5),
+            {
+                "numbers": lambda: observations(30, 1, errors={"truncated": 2}, labelled=0.5),
+                "errors": lambda: observations(30, labelled=0.5),
+                "details": lambda: observations(30, errors={"truncated": 2}, labelled=0.5, detailed=False),
+            },
+            lambda data: (data.ids, data.errors, {name: one.tolist() for name, one in arrays_of(data).items()}),
+            {"pictures": 30, "refused": 2, "source": "synthetic"},
+            "brightness",
+        ),
+        "reference_profile": Case(
+            profile,
+            {"pictures": lambda: profile(1), "runtime": lambda: profile(runtime="onnx")},
+            lambda data: (
+                data.observations.ids,
+                data.observations.confidence.tolist(),
+                {name: array.tolist() for name, array in data.thresholds.arrays().items()},
+                data.config,
+            ),
+            {"pictures": 40, "splits": ["test"], "window_sizes": [10, 14, 20]},
+            "bits_per_pixel",
+        ),
+        "drift_report": Case(
+            lambda: drift_report(observations(60)),
+            {
+                "checks": lambda: drift_report(observations(60), drifted=False),
+                "pictures": lambda: drift_report(observations(60), images=60),
+            },
+            lambda data: data.model_dump(),
+            {"alarmed": "brightness, confidence", "cause": "brightness", "state": "watch", "accuracy/estimated": 0.71},
+            "The pictures are darker",
+        ),
+        "evidently_files": Case(
+            lambda: EvidentlyFiles(b"<p>drifted</p>", {"metrics": []}, b"{}"),
+            {
+                "page": lambda: EvidentlyFiles(b"<p>other</p>", {"metrics": []}, b"{}"),
+                "figures": lambda: EvidentlyFiles(b"<p>drifted</p>", {"metrics": [1]}, b"{}"),
+                "snapshot": lambda: EvidentlyFiles(b"<p>drifted</p>", {"metrics": []}, b"{1}"),
+            },
+            lambda data: (data.html, data.json, data.snapshot),
+            {"made": True, "bytes": 14},
+            "<p>drifted</p>",
         ),
         "zero_shot_report": Case(
             zero_shot,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from clip_har.batch.sources import AnyBatchSource
 from clip_har.component import ComponentConfig
@@ -65,6 +65,11 @@ class BatchConfig(ComponentConfig):
         None, ge=0, le=1, description="Abstain below this probability; the model's own threshold if not given."
     )
     coverage: float | None = Field(None, gt=0, lt=1, description="Of the label sets; the model's own if not given.")
+    details: bool = Field(
+        False,
+        description="Also write each image's embedding, all probabilities, its brightness, contrast … and its bytes, which "
+        "`monitor` looks at. Needs the format parquet.",
+    )
     limits: ImageLimits = Field(ImageLimits(), description="What is accepted as an image.")
     part_rows: int = Field(
         1024, ge=1, description="Rows written at one time: what a kill costs at most. Rounded up to whole batches."
@@ -77,6 +82,14 @@ class BatchConfig(ComponentConfig):
         if value not in ENGINES:
             raise ValueError(f"there is no engine {value!r}. {did_you_mean(value, ENGINES)}")
         return value
+
+    @model_validator(mode="after")
+    def _details_have_a_format(self) -> BatchConfig:
+        if self.details and self.format != "parquet":
+            raise ValueError(
+                f"details: embeddings are written to Parquet only, not to {self.format}; set format to parquet"
+            )
+        return self
 
     @property
     def named_source(self) -> Any:
@@ -95,4 +108,5 @@ class BatchConfig(ComponentConfig):
     def asked(self) -> dict[str, Any]:
         """The settings that decide what a row says."""
         kept = {"runtime", "labels", "templates", "top_k", "threshold", "coverage", "limits", "part_rows"}
-        return self.model_dump(mode="json", include=kept)
+        asked = self.model_dump(mode="json", include=kept)
+        return asked | {"details": True} if self.details else asked  # as it was before there were details: jobs go on

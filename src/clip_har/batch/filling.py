@@ -87,14 +87,14 @@ class Filler:
         items = self.source.items(start, None if count is None else start + count * self.span)
         rows: list[Row] = []
         number, written = first, 0
-        for batch in recognise(self.predictor, self.score, items):
+        for batch in recognise(self.predictor, self.score, items, details=self.config.details):
             rows += batch
             written += len(batch)
             filled(len(batch))
             if len(rows) >= self.span:
                 assert len(rows) == self.span, "batches fill a part exactly"
-                self.store.write(number, as_table(rows))
+                self.store.write(number, as_table(rows, details=self.config.details))
                 rows, number = [], number + 1
         if rows:
-            self.store.write(number, as_table(rows))
+            self.store.write(number, as_table(rows, details=self.config.details))
         return written

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip_har.batch.config import SummaryConfig
 from clip_har.batch.sources.base import BatchSource
+from clip_har.batch.table import COLUMNS
 from clip_har.data.image import decode_image
 from clip_har.errors import ImageError
 from clip_har.pages import picture
@@ -98,7 +99,7 @@ def summarise(tables: Iterable[pa.Table], config: SummaryConfig, *, in_order: bo
     least: list[tuple[float, int, Shown]] = []
     sheets: dict[str, list[tuple[str, int, Shown]]] = defaultdict(list)
     for table in tables:
-        for row in table.to_pylist():
+        for row in table.select(list(COLUMNS)).to_pylist():
             number = summary.images
             summary.images += 1
             if row["error"] is not None:

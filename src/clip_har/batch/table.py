@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from clip_har.batch.sources.base import Item
+from clip_har.capture.statistics import STATISTICS
 from clip_har.inference.answers import Prediction
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ COLUMNS = (
     *("path", "sha256", "width", "height", "label", "score", "labels", "scores", "label_set", "abstained"),
     *("error", "error_message"),
 )
+DETAILS = ("bytes", *STATISTICS, "embedding", "probabilities")
+"""Further columns, if details are wanted. (Lists of any length: Parquet's readers do not take nulls among those of a fixed one.)"""
 
 
-def schema() -> pa.Schema:
+def schema(details: bool = False) -> pa.Schema:
     """Arrow schema of the table: one row an image, in the source's order."""
     import pyarrow as pa
 
@@ -40,26 +43,58 @@ def schema() -> pa.Schema:
         "scores": pa.list_(pa.float32()),
         "label_set": pa.list_(pa.string()),
         "abstained": pa.bool_(),
+        "bytes": pa.int64(),
+        **dict.fromkeys(STATISTICS, pa.float32()),
+        **dict.fromkeys(("embedding", "probabilities"), pa.list_(pa.float32())),
     }
-    return pa.schema([pa.field(name, types.get(name, pa.string())) for name in COLUMNS])
+    return pa.schema(
+        [pa.field(name, types.get(name, pa.string())) for name in (*COLUMNS, *(DETAILS if details else ()))]
+    )
 
 
-def recognise(predictor: Predictor, score: Scorer, items: Iterable[Item]) -> Iterator[list[Row]]:
-    """Rows for items, a micro-batch at a time, in order; few of either are held at once."""
+def recognise(
+    predictor: Predictor, score: Scorer, items: Iterable[Item], *, details: bool = False
+) -> Iterator[list[Row]]:
+    """Rows for items, a micro-batch at a time, in order; few of either are held at once.
+
+    Args:
+        details: whether rows have `DETAILS` too.
+    """
     waiting: deque[Item] = deque()
 
     def handed() -> Iterator[Item]:
         for item in items:
+            item.measured = details
             waiting.append(item)
             yield item
 
-    with closing(predictor.predict_stream(handed(), score)) as stream:
-        for answers in stream:
-            yield [_row(waiting.popleft(), answer) for answer in answers]
+    with closing(predictor.embed_stream(handed())) as stream:
+        for embeddings, errors in stream:
+            probabilities = score.probabilities(embeddings) if len(embeddings) else embeddings
+            good = iter(score.of_probabilities(probabilities) if len(embeddings) else ())
+            rows = [
+                _row(waiting.popleft(), next(good) if error is None else Prediction(error=error), details)
+                for error in errors
+            ]
+            if details:
+                _add_vectors(rows, embeddings, probabilities if score.calibrated else None)
+            yield rows
 
 
-def _row(item: Item, answer: Prediction) -> Row:
+def _add_vectors(rows: Sequence[Row], embeddings: np.ndarray, probabilities: np.ndarray | None) -> None:
+    """Give the rows without an error their embedding, and their probabilities of the model's own labels."""
+    answered = [row for row in rows if row["error"] is None]
+    for place, row in enumerate(answered):
+        row["embedding"] = embeddings[place]
+        row["probabilities"] = None if probabilities is None else probabilities[place]
+
+
+def _row(item: Item, answer: Prediction, details: bool) -> Row:
     given = {"path": item.path, "sha256": item.sha256, "width": item.width, "height": item.height}
+    if details:
+        statistics = item.statistics or {}
+        given |= dict.fromkeys(DETAILS) | {"bytes": item.bytes}
+        given |= {name: statistics.get(name) for name in STATISTICS}
     if answer.error is not None:
         said = {"error": answer.error.reason, "error_message": str(answer.error)}
         nothing = dict.fromkeys(("label", "score", "labels", "scores", "label_set", "abstained"))
@@ -77,11 +112,11 @@ def _row(item: Item, answer: Prediction) -> Row:
     }
 
 
-def as_table(rows: Sequence[Row]) -> pa.Table:
+def as_table(rows: Sequence[Row], *, details: bool = False) -> pa.Table:
     """Rows as an Arrow table."""
     import pyarrow as pa
 
-    return pa.Table.from_pylist(list(rows), schema=schema())
+    return pa.Table.from_pylist(list(rows), schema=schema(details))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -102,16 +137,23 @@ class TableWriter(Protocol):
 
 
 class _ParquetWriter:
-    def __init__(self, file: BinaryIO) -> None:
-        import pyarrow.parquet as pq
+    """With the columns of the first piece."""
 
-        self._writer = pq.ParquetWriter(file, schema(), compression="zstd")
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._writer = file, None
 
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table)
+        self._open(table.schema).write_table(table)
 
     def close(self) -> None:
-        self._writer.close()
+        self._open(schema()).close()
+
+    def _open(self, columns: pa.Schema) -> Any:
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, columns, compression="zstd")
+        return self._writer
 
 
 class _CsvWriter:

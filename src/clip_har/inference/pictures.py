@@ -42,6 +42,10 @@ class PendingPicture(ABC):
     def decoded(self, width: int, height: int) -> None:
         """It could be decoded; its upright size in pixels, before any reduction by the decoder."""
 
+    def seen(self, picture: Image.Image) -> None:
+        """It could be decoded; the picture itself, upright and in RGB, for whoever measures more of it."""
+        return
+
 
 class PictureEncoder:
     """A runtime with what goes before it. Safe to call from several threads.
@@ -102,6 +106,7 @@ class PictureEncoder:
         if isinstance(source, PendingPicture):
             picture, pixels = self.open(source.read())
             source.decoded(*picture.info.get(REDUCED_FROM, picture.size)[:2])
+            source.seen(picture)
             return picture, pixels
         if isinstance(source, str) and "\0" in source:
             raise ImageError("missing_file", f"There is no file {source!r}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clip_har.data.image import ImageLimits
-from clip_har.errors import BundleError, ConfigError, did_you_mean
+from clip_har.errors import BundleError, ConfigError, ImageError, did_you_mean
 from clip_har.inference.answers import Answering, Prediction, Scorer
 from clip_har.inference.machine import available_cores, check_device
 from clip_har.inference.pictures import ImageSource, PictureEncoder
@@ -139,9 +139,16 @@ class Predictor:
 
         Pictures are taken from `images` a bounded number ahead of the answers.
         """
-        for embeddings, errors in self._pictures.stream(images):
+        for embeddings, errors in self.embed_stream(images):
             good = iter(score(embeddings) if len(embeddings) else ())
             yield [next(good) if error is None else Prediction(error=error) for error in errors]
+
+    def embed_stream(self, images: Iterable[ImageSource]) -> Iterator[tuple[np.ndarray, list[ImageError | None]]]:
+        """For each micro-batch of pictures, in order: embeddings float32 [good, d], and an error or None for each picture.
+
+        Pictures are taken as by `predict_stream`.
+        """
+        return self._pictures.stream(images)
 
     def scorer(
         self,

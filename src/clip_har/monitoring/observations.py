@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -58,6 +59,30 @@ class Observations(Artifact):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def write(self, folder: str | Path) -> None:
+        """Write them into a folder: safetensors, Parquet and JSON."""
+        from clip_har.monitoring.stored import write_observations
+
+        write_observations(folder, self)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Observations:
+        """What `write` wrote.
+
+        Raises:
+            MonitoringError: if the files are missing, damaged, or do not belong together.
+        """
+        from clip_har.monitoring.stored import read_observations
+
+        return read_observations(folder)
+
+    @property
+    def content_hash(self) -> str:
+        """sha256 of all that is in them."""
+        from clip_har.monitoring.stored import hash_of
+
+        return hash_of(self)
 
     def take(self, rows: np.ndarray) -> Observations:
         """Some of the pictures: int [k], or bool [n]. What was refused stays."""

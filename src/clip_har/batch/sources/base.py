@@ -8,15 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from clip_har.capture.statistics import image_statistics
 from clip_har.component import ComponentConfig
 from clip_har.data.image import ImageLimits
 from clip_har.errors import DataError, ImageError
 from clip_har.inference.pictures import PendingPicture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _BYTES_IN_FLIGHT = 256_000_000
 Fetched = bytes | np.ndarray
@@ -52,9 +56,12 @@ class Item(PendingPicture):
     Attributes:
         sha256: of what was fetched; None until then, and if it could not be.
         width, height: upright, in pixels; None until it is decoded.
+        bytes: of the file; None until it was fetched, and for pixels that were no file.
+        measured: whether statistics are wanted.
+        statistics: brightness, contrast …; None until it is decoded, and if they are not wanted.
     """
 
-    __slots__ = ("_fetch", "height", "path", "sha256", "width")
+    __slots__ = ("_fetch", "bytes", "height", "measured", "path", "sha256", "statistics", "width")
 
     def __init__(self, path: str, fetch: Callable[[], Fetched]) -> None:
         self.path = path
@@ -62,6 +69,9 @@ class Item(PendingPicture):
         self.sha256: str | None = None
         self.width: int | None = None
         self.height: int | None = None
+        self.bytes: int | None = None
+        self.measured = False
+        self.statistics: dict[str, float] | None = None
 
     def read(self) -> Fetched:
         """Fetch it: once, since what was fetched is not kept."""
@@ -69,11 +79,17 @@ class Item(PendingPicture):
         fetch, self._fetch = self._fetch, None
         data = fetch()
         self.sha256 = hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data)).hexdigest()
+        self.bytes = len(data) if isinstance(data, bytes) else None
         return data
 
     def decoded(self, width: int, height: int) -> None:
         """Its size, now that it is known."""
         self.width, self.height = width, height
+
+    def seen(self, picture: Image.Image) -> None:
+        """The picture itself; its statistics are taken if they are wanted."""
+        if self.measured:
+            self.statistics = image_statistics(picture)
 
     def drop(self) -> None:
         """It will not be fetched: what it holds is let go."""
