@@ -5,7 +5,7 @@ from typing import Any
 
 from zenml.enums import ArtifactType, VisualizationType
 
-from clip_har.evaluation.evaluate import EvaluationReport
+from clip_har.evaluation.evaluate import EVALUATION_FILE, EvaluationReport
 from clip_har.evaluation.report import render_report
 from clip_har.hashing import sha256_json
 from clip_har.storage import write_json
@@ -19,10 +19,10 @@ class EvaluationReportMaterializer(FolderMaterializer):
     ASSOCIATED_ARTIFACT_TYPE = ArtifactType.DATA_ANALYSIS
 
     def write(self, data: EvaluationReport, folder: Path) -> None:
-        write_json(folder / "evaluation.json", data.model_dump(mode="json"))
+        write_json(folder / EVALUATION_FILE, data.model_dump(mode="json"))
 
     def read(self, folder: Path) -> EvaluationReport:
-        return EvaluationReport.model_validate_json((folder / "evaluation.json").read_text())
+        return EvaluationReport.model_validate_json((folder / EVALUATION_FILE).read_text())
 
     def compute_content_hash(self, data: EvaluationReport) -> str:
         return sha256_json(data.model_dump(mode="json"))

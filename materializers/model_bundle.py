@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from html import escape
 from pathlib import Path
@@ -13,6 +14,18 @@ from clip_har.models.bundle import ModelBundle
 from materializers.folder import FolderMaterializer
 
 _BUNDLE = "bundle"  # below the artifact's own folder, which holds its visualisation too
+_LARGE = 1_000_000  # bytes from which a file is linked
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """A link where that goes: weights are never written to, and a model that is monitored every hour is an artifact every hour."""
+    try:
+        if os.path.getsize(source) >= _LARGE and not os.path.islink(source):
+            os.link(source, target)
+            return
+    except OSError:  # another disk, or one without links
+        pass
+    shutil.copy2(source, target)
 
 
 class ModelBundleMaterializer(FolderMaterializer):
@@ -22,7 +35,7 @@ class ModelBundleMaterializer(FolderMaterializer):
     ASSOCIATED_ARTIFACT_TYPE = ArtifactType.MODEL
 
     def write(self, data: ModelBundle, folder: Path) -> None:
-        shutil.copytree(data.path, folder / _BUNDLE)
+        shutil.copytree(data.path, folder / _BUNDLE, copy_function=_link_or_copy)
 
     def read(self, folder: Path) -> ModelBundle:
         return ModelBundle.load(folder / _BUNDLE)

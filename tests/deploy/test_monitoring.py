@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 import yaml
 
+from clip_har.serving.observability.drift import FILE, watch_drift
 from clip_har.serving.observability.metrics import ServiceMetrics
+from clip_har.storage import write_json
 from tests.deploy.reading import DEPLOY, compose
 
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "clip-har.json").read_text())
@@ -28,8 +32,19 @@ def series() -> dict[str, set[str]]:
     metrics.rejected("too_large")
     metrics.capture_dropped(lambda: 1)
     metrics.reloaded("m", True)
+    with tempfile.TemporaryDirectory() as workspace:
+        figure = {"value": 0.8}
+        check = {"name": "brightness", "verdict": "drift", "statistic": 0.4, "threshold": 0.2}
+        found = {"model_id": "m", "checks": [check], "decided": {"state": "watch"}}
+        write_json(Path(workspace) / FILE, found | {"accuracy": {"estimated": figure, "measured": figure}})
+        watch_drift(metrics, Path(workspace), lambda: "m")
+        shown = metrics.render().decode()
+    return _series_of(shown)
+
+
+def _series_of(shown: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for line in metrics.render().decode().splitlines():
+    for line in shown.splitlines():
         if match := re.match(r"(\w+)(?:\{(.*)\})? ", line):
             found.setdefault(match[1], set()).update(re.findall(r'(\w+)="', match[2] or ""))
     return found

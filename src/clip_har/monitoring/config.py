@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clip_har.component import ComponentConfig
 from clip_har.data.image import ImageLimits
@@ -44,6 +45,14 @@ class DecisionConfig(ComponentConfig):
         description="Fall of the accuracy (measured with feedback, or else estimated), beyond its interval, that asks for "
         "retraining at once.",
     )
+    overlap: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a window's time that may have been looked at before. One with more counts only if its verdict is "
+        "another than the last one's: two looks at the same pictures are no two windows.",
+    )
+    history: int = Field(1000, ge=1, description="Runs that are kept in the history.")
 
 
 class AlertConfig(ComponentConfig):
@@ -100,6 +109,9 @@ class MonitorConfig(ComponentConfig):
     evidently_rows: int = Field(
         10_000, ge=100, description="Rows given to Evidently, a random sample of more: its time grows with them."
     )
+    evidently_runs: int = Field(
+        100, ge=1, description="Windows of a model that Evidently's workspace keeps: each takes some megabytes."
+    )
     profile: ProfileConfig = Field(ProfileConfig(), description="The reference profile.")
     decision: DecisionConfig = Field(DecisionConfig(), description="From alarms to a decision.")
     retrain: Literal["auto", "always", "never"] = Field(
@@ -110,3 +122,9 @@ class MonitorConfig(ComponentConfig):
     labelling: LabellingConfig = Field(LabellingConfig(), description="What is labelled, and how labels become data.")
     alert: AlertConfig = Field(AlertConfig(), description="Who is told.")
     seed: int = Field(0, ge=0, description="Of the samples drawn.")
+
+    @field_validator("since", "until", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML makes a time of what looks like one."""
+        return value.isoformat() if isinstance(value, date) else value

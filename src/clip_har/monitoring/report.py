@@ -13,6 +13,16 @@ Kind = Literal["embeddings", "labels", "confidence", "image", "abstention", "voc
 State = Literal["ok", "watch", "retrain"]
 
 
+class Distribution(ComponentConfig):
+    """What a check compares, as shares of pictures in bins: a small drawing."""
+
+    edges: tuple[float, ...] = Field((), description="Ends of the bins, one more than there are; empty for labels.")
+    labels: tuple[str, ...] = Field((), description="Names of the bins, where they are labels.")
+    reference: tuple[float, ...] = Field(description="Share of the reference's pictures in each.")
+    current: tuple[float, ...] = Field(description="The same of the window's.")
+    unit: str = Field("", description="What the bins are of, where it is not what the check compares.")
+
+
 class CheckResult(ComponentConfig):
     """One check of a window against the reference."""
 
@@ -33,6 +43,7 @@ class CheckResult(ComponentConfig):
     unit: str = Field("", description="Of these two.")
     verdict: Literal["ok", "drift", "not checked"] = Field(description="The verdict.")
     said: str = Field("", description="What it found in a sentence, or why it was not checked.")
+    distribution: Distribution | None = Field(None, description="Reference beside window, for a drawing.")
 
 
 class WindowFacts(ComponentConfig):

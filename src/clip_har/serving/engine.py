@@ -20,6 +20,7 @@ from clip_har.serving.config import ServingConfig
 from clip_har.serving.encoding import Workers, submit
 from clip_har.serving.errors import DeadlineExceeded, ServiceError, Unavailable, Unprocessable
 from clip_har.serving.explaining import Explaining
+from clip_har.serving.observability.drift import watch_drift
 from clip_har.serving.observability.metrics import ServiceMetrics
 from clip_har.serving.picture import Done, Job, embed, score
 from clip_har.serving.recording import open_capture, recorded, refused
@@ -81,6 +82,8 @@ class Engine:
         self._shadows = Shadows(self)
         self.stopping = False
         self._watching: asyncio.Task | None = None
+        if source.workspace is not None:
+            watch_drift(self.metrics, source.workspace, self._served_model_id)
 
     @property
     def ready(self) -> bool:
@@ -102,6 +105,9 @@ class Engine:
         if self.versions.champion is None:
             raise Unavailable(self.versions.why_none(), retry_after=1.0)
         return self.versions.champion
+
+    def _served_model_id(self) -> str | None:
+        return self.versions.champion.model_id if self.versions.champion is not None else None
 
     async def start(self) -> None:
         """Begin to load the model; `ready` tells when requests are answered."""

@@ -165,7 +165,8 @@ class ServiceMetrics:
         self._capture_dropped.watch(total)
 
     def gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
-        """A further gauge, for what watches over the service from outside (drift, say): `.set(value, labels)`, `.watch(read, labels)`.
+        """A further gauge, for what watches over the service from outside (drift, say): `.set(value, labels)`, `.watch(read, labels)`,
+        `.watch_all(read)`.
 
         The same one for the same name. Every process of the service is to set it alike.
 

@@ -129,6 +129,7 @@ class Gauge:
         self.name, self._documentation, self.labels = name, documentation, labels
         self._values: dict[Labels, float] = {}
         self._readers: dict[Labels, Callable[[], float]] = {}
+        self._read_all: Callable[[], Mapping[Labels, float]] = dict
         self._lock = threading.Lock()
 
     def set(self, value: float, labels: Labels = ()) -> None:
@@ -138,6 +139,10 @@ class Gauge:
     def watch(self, read: Callable[[], float], labels: Labels = ()) -> None:
         self._readers[labels] = read
 
+    def watch_all(self, read: Callable[[], Mapping[Labels, float]]) -> None:
+        """Where values are read by their labels, which may come and go."""
+        self._read_all = read
+
     def remove(self, labels: Labels) -> None:
         with self._lock:
             self._values.pop(labels, None)
@@ -145,7 +150,8 @@ class Gauge:
     def snapshot(self) -> list[tuple[Labels, float]]:
         with self._lock:
             values = dict(self._values)
-        return [*values.items(), *((labels, float(read())) for labels, read in self._readers.items())]
+        values |= {labels: float(read()) for labels, read in self._readers.items()}
+        return [*(values | dict(self._read_all())).items()]
 
     def family(self, snapshots: Sequence[list[tuple[Labels, float]]]) -> Metric:
         """The sum of several processes' snapshots, unless the values are the same in all of them."""

@@ -25,6 +25,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NO_REPORTS = ("attachment",)
 _LARGEST = 50_000_000
 _FRESH_SECONDS = 5.0
+# All that an evaluation found: confusion matrix, curves, reliability, examples; `metrics.json` has its figures alone.
+_WHOLE = "evaluation.json"
 # What else a run leaves: name of the report → its files, and the part of `metrics.json` that shows that it is there.
 _OF_RUNS = {
     "export": ("export_report.json", "export_report.html", "export"),
@@ -119,6 +121,8 @@ class ReportShelf:
             figures = folder / "metrics.json"
             if any(isinstance(part, dict) and part.get("split") == split for split, part in metrics.items()):
                 yield Entry("evaluation", {"json": (figures, None), **page}, name)
+                if (folder / _WHOLE).is_file():
+                    yield Entry("evaluation_details", {"json": (folder / _WHOLE, None)}, name)
             if isinstance(metrics.get("validation"), dict) and "winner" in metrics["validation"]:
                 yield Entry("leaderboard", {"json": (figures, "validation"), **page}, name)
             for report, (data, html, part) in _OF_RUNS.items():
