@@ -30,6 +30,9 @@ compile: setup ## write the bytecode of everything installed, for images that ca
 train: setup ## set up and run the main job (CONFIG=configs/har.yaml for the real thing)
 	$(BIN)/python run.py --pipeline train --config $(CONFIG)
 
+# hundreds of processes import what the first of them compiled, also where Python is told to keep no bytecode
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup ## set up and run all tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 

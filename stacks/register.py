@@ -99,6 +99,7 @@ def activate(name: str) -> None:
             elsewhere, and so needs a ZenML server.
     """
     register(name)
+    _spare_imports()
     from zenml.client import Client
     from zenml.stack import Stack
 
@@ -116,6 +117,17 @@ def activate(name: str) -> None:
             "ZenML server first: zenml login URL, or ZENML_STORE_URL and ZENML_STORE_API_KEY in the environment."
         )
     client.activate_stack(name)  # also if it is the active one: ZenML has it in memory as it was before the update
+
+
+def _spare_imports() -> None:
+    """Keep ZenML from importing, before every run, torch, scikit-learn and BentoML for materializers of their types.
+
+    No step gives such a type; what a step itself needs of them, it imports. It takes 2 to 4 s of a run's first 10.
+    """
+    from zenml.integrations.registry import integration_registry
+
+    for name in ("bentoml", "pytorch", "sklearn"):
+        integration_registry.integrations[name].activate = staticmethod(lambda: None)
 
 
 def _how_to_install(description: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _ROOTS = {
     "steps": PROJECT / "steps",
     "materializers": PROJECT / "materializers",
 }
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # where a statement has statements
 
 
 def hash_of_modules(*modules: str) -> str:
@@ -38,12 +40,8 @@ def code_of(*modules: str) -> frozenset[Path]:
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
     """Project files that a file imports, at its top or inside its functions; `if TYPE_CHECKING` imports are not used."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = {id(part) for node in ast.walk(tree) if _is_typing_only(node) for part in ast.walk(node)}
     files: list[Path] = []
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             files += [file for name in node.names for file in _files_of(name.name)]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -52,15 +50,27 @@ def _imports(path: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """A module's statements, also those in blocks of others. An import is one, so that no expression is looked into."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if not _is_typing_only(node):
+            yield node
+            for block in _BLOCKS:
+                waiting += getattr(node, block, ())
+
+
 def _is_typing_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def _files_of(module: str) -> list[Path]:
+@cache
+def _files_of(module: str) -> tuple[Path, ...]:
     """The module's file and those of the packages around it; nothing for modules of others."""
     top, *rest = module.split(".")
     if top not in _ROOTS:
-        return []
+        return ()
     place = _ROOTS[top]
     files = [place / "__init__.py"]
     for number, part in enumerate(rest):
@@ -71,5 +81,5 @@ def _files_of(module: str) -> list[Path]:
         elif plain.is_file() and number == len(rest) - 1:
             files.append(plain)
         else:
-            return []
-    return [file for file in files if file.is_file()]
+            return ()
+    return tuple(file for file in files if file.is_file())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tests.warm_start import warm_start
 PROJECT = Path(__file__).parents[1]
 # What a case that prepares its own process leaves in the environment, and another's command must not see.
 _OF_A_WORKSPACE = {"ZENML_CONFIG_PATH", "CLIP_HAR_WORKSPACE"}
+# What `make test` leaves there: with it another make says where it is, and does as the first one was told.
+_OF_A_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,16 @@ class Workplace:
         self.outputs = folder / "outputs"
         self.workspace = folder / "workspace"
 
+    def copy(self, folder: Path) -> Workplace:
+        """The same in another folder. ZenML's configuration, which has whole paths, names the copy of its database."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        config = folder / "workspace" / "zenml" / "config.yaml"
+        config.write_text(config.read_text().replace(f"{self.folder}/", f"{folder}/"))
+        return Workplace(folder, self.project)
+
     def environment(self, **more: str) -> dict[str, str]:
         """The environment for commands: one thread less noise, and no terminal."""
-        own = {name: value for name, value in os.environ.items() if name not in _OF_A_WORKSPACE}
+        own = {name: value for name, value in os.environ.items() if name not in _OF_A_WORKSPACE | _OF_A_MAKE}
         return own | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | more
 
     def command(self, pipeline: str, *arguments: str) -> list[str]:

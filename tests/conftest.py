@@ -54,6 +54,6 @@ def clip_tokenizer() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules that have slow cases: of two workers, none is left alone with a long one at the end."""
+    """Begin with the longest: whole pipelines, then other modules with slow cases. No worker is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, "e2e" not in item.path.parts))

@@ -31,6 +31,14 @@ _IMPORTED = (
     *("zenml.integrations.sklearn.materializers", "sklearn.linear_model", "sklearn.metrics", "scipy.stats"),
     *("matplotlib.figure", "matplotlib.backends.backend_svg", "matplotlib.backends.backend_agg", "jinja2"),
     *("pandas", "pyarrow.parquet", "dvc.repo", "pygit2", "cleanlab", "imagehash", "optuna", "rich.table"),
+    *("zenml.integrations.bentoml.model_deployers", "zenml.integrations.bentoml.materializers"),
+    *("zenml.integrations.mlflow.services", "mlflow.pyfunc", "dvc.scm", "scmrepo.git", "tabulate", "aiohttp", "httpx"),
+    *(f"zenml.integrations.{cloud}.flavors" for cloud in ("aws", "azure", "databricks", "gcp", "kubernetes", "modal")),
+    *(
+        f"zenml.integrations.{cloud}.flavors"
+        for cloud in ("runai", "ssh", "skypilot", "skypilot_aws", "skypilot_azure")
+    ),
+    *(f"zenml.integrations.skypilot_{cloud}.flavors" for cloud in ("gcp", "kubernetes", "lambda")),
 )
 
 
@@ -106,6 +114,17 @@ def _serve(asked: TextIO, answers: TextIO) -> dict[str, Any] | None:
     return None
 
 
+def _do_not_wait_for_disks() -> None:
+    """Databases are written as always, and not waited for until they are on the disk: a process that is killed loses nothing."""
+    from sqlalchemy import Engine, event
+
+    def opened(connection: Any, _: Any) -> None:
+        if type(connection).__module__.startswith("sqlite3"):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", opened)
+
+
 def _become(asked: dict[str, Any]) -> None:
     """Be the command: streams, folder, environment, script."""
     import runpy
@@ -130,6 +149,7 @@ if __name__ == "__main__":
     for name in _IMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    _do_not_wait_for_disks()
     gc.freeze()
     command = _serve(*streams)
     if command is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ _FLAGS = (
     *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2"),
 )
 _CPUINFO = Path("/proc/cpuinfo")
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, and Windows' own in its Linux
 
 
 def describe_environment(project: Path | None = None) -> dict[str, Any]:
@@ -76,6 +78,8 @@ def cpu_flags() -> list[str]:
 
 
 def _gpu() -> str | None:
+    if "torch" not in sys.modules and not any(map(os.path.exists, _GPU_DEVICES)):
+        return None  # torch takes a second or two to import, to say the same
     try:
         import torch
     except ImportError:

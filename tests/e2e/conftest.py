@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.command import PROJECT, Workplace
+from tests.command import PROJECT, Finished, Workplace
+from tests.shared_folder import made_once
 from tests.tiny_models import colour_photos, tiny_clip
 
 LABELS = ("cycling", "running", "sleeping", "using_laptop")
@@ -50,14 +53,17 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def first_run(furnished: Path, tmp_path_factory: pytest.TempPathFactory):
+def first_run(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Finished]:
     """(workplace, what the command printed) of a first `train`; to be read, not run in again."""
-    folder = tmp_path_factory.mktemp("first") / "place"
-    shutil.copytree(furnished, folder)
-    place = Workplace(folder)
-    done = place.run_anew("train", *TRAIN)
-    assert done.code == 0, done.err
-    return place, done
+
+    def train(folder: Path) -> None:
+        shutil.copytree(furnished, folder / "place")
+        done = Workplace(folder / "place").run_anew("train", *TRAIN)
+        assert done.code == 0, done.err
+        (folder / "finished.json").write_text(json.dumps(asdict(done)))
+
+    folder = made_once(tmp_path_factory, "first", train)
+    return Workplace(folder / "place"), Finished(**json.loads((folder / "finished.json").read_text()))
 
 
 @pytest.fixture(scope="session")

@@ -169,8 +169,7 @@ def misled(bundle: ModelBundle, target: Path) -> ModelBundle:
 
 def test_the_pipelines(first_run, tmp_path: Path) -> None:
     trained, _ = first_run
-    shutil.copytree(trained.folder, tmp_path / "place", symlinks=True)
-    place = Workplace(tmp_path / "place")
+    place = trained.copy(tmp_path / "place")
     registry = Registry.of(place.workspace)
     done = place.run("rollback", *TRAIN)
     assert (done.code, done.out) == (2, "")

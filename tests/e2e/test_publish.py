@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.command import Workplace
 from tests.e2e.conftest import TRAIN
 from tests.hub_server import READER, WRITER, Fault, hub_server
 
@@ -21,8 +19,7 @@ HUB = ("--set", f"hub.repository={NAME}", "--set", "hub.tag=v1")
 
 def test_a_model_goes_to_the_hub_and_comes_back(first_run, tmp_path: Path) -> None:
     trained, _ = first_run
-    shutil.copytree(trained.folder, tmp_path / "place", symlinks=True)
-    place = Workplace(tmp_path / "place")
+    place = trained.copy(tmp_path / "place")
     wanted, model_id = place.metrics()["test"], place.record()["model_id"]
     online = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
 

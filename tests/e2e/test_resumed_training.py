@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -31,9 +30,8 @@ def places(first_run: tuple[Workplace, Finished], tmp_path: Path) -> tuple[Workp
     config = small_config() | {"adaptation": {"methods": ["projection_tuning"], "projection_tuning": tuning}}
     made = []
     for name in ("whole", "killed"):
-        shutil.copytree(first_run[0].folder, tmp_path / name, symlinks=True)
+        made.append(first_run[0].copy(tmp_path / name))
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        made.append(Workplace(tmp_path / name))
     return made[0], made[1]
 
 

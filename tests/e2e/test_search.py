@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +12,7 @@ import pytest
 import yaml
 
 from clip_har.tracking.replay import journals, replay
-from tests.command import Workplace
+from tests.command import Finished, Workplace
 from tests.e2e.conftest import TRAIN, small_config
 
 pytestmark = pytest.mark.slow
@@ -38,10 +37,11 @@ SEARCHED = {
 
 
 @pytest.fixture
-def place(furnished: Path, tmp_path: Path) -> Workplace:
-    shutil.copytree(furnished, tmp_path / "place")
-    (tmp_path / "place" / "config.yaml").write_text(yaml.safe_dump(small_config() | SEARCHED))
-    return Workplace(tmp_path / "place")
+def place(first_run: tuple[Workplace, Finished], tmp_path: Path) -> Workplace:
+    """With data and embeddings, and a configuration that asks for a search."""
+    place = first_run[0].copy(tmp_path / "place")
+    (place.folder / "config.yaml").write_text(yaml.safe_dump(small_config() | SEARCHED))
+    return place
 
 
 def ended(database: Path) -> int:

@@ -85,8 +85,7 @@ def test_two_runs_without_the_cache_give_the_same_metrics_byte_for_byte(
 ) -> None:
     first, _ = first_run
     assert "cached" not in first.statuses().values()
-    shutil.copytree(first.folder, tmp_path / "place", symlinks=True)
-    place = Workplace(tmp_path / "place")
+    place = first.copy(tmp_path / "place")
     done = place.run_anew("train", *TRAIN, "--no-cache")
     assert done.code == 0, done.err
     assert "cached" not in place.statuses().values()

@@ -7,6 +7,7 @@ import pytest
 from clip_har.models.bundle import ModelBundle
 from tests.adaptation.tiny_study import Study, tiny_study
 from tests.inference.exported_bundle import exported_bundle
+from tests.shared_folder import made_once
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="session")
 def exported(study: Study, tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     """The tiny CLIP with a linear probe, and its encoders as ONNX in fp32 and int8 (and the dynamic int8 form)."""
-    return exported_bundle(study, tmp_path_factory.mktemp("exported"), ("onnx", "onnx-int8", "onnx-int8-dynamic"))
+    forms = ("onnx", "onnx-int8", "onnx-int8-dynamic")
+    folder = made_once(tmp_path_factory, "exported", lambda folder: exported_bundle(study, folder, forms))
+    return ModelBundle.load(folder / "bundle")
 
 
 @pytest.fixture(autouse=True)
