@@ -6,14 +6,19 @@ import shlex
 import sys
 from pathlib import Path
 
-from pipelines import CONFIGS, MADE_FIRST, PIPELINES
+from pipelines import CONFIGS, MADE_FIRST, PIPELINES, RUN_AFTER
 
 _PROJECT = Path(__file__).parent
 DEFAULT_STACK = "local"
+_EXIT_CODES = """exit codes:
+  0          all went well
+  2          a mistake in the command, the configuration or the data; nothing is half done
+  3          of monitor: the decision is to train again (monitor.alert.exit_on), and no retraining has answered it
+  130        stopped with Ctrl-C"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, compose the config, call one pipeline; the exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Parse, compose the config, call one pipeline; the exit code, as `--help` explains it."""
     options = _parse(arguments)
     try:
         return _run(options)
@@ -44,8 +49,7 @@ def _run(options: argparse.Namespace) -> int:
             return _show_plan(options.pipeline, config)
         from pipelines.launch import launch
 
-        launch(options.pipeline, config, options.stack, _settings(options), cache=not options.no_cache)
-        return 0
+        return launch(options.pipeline, config, options.stack, _settings(options), cache=not options.no_cache)
     except ClipHarError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,7 +70,9 @@ def _show_plan(pipeline: str, config) -> int:
 
     check_sections(pipeline, config)
     print(config.to_yaml(), end="")
-    for name, when in ((MADE_FIRST.get(pipeline), ", first, if these data have no published version"), (pipeline, "")):
+    first = ((MADE_FIRST.get(pipeline), ", first, if these data have no published version"), (pipeline, ""))
+    after = ((name, ", afterwards, if it is to be trained again") for name in RUN_AFTER.get(pipeline, ()))
+    for name, when in (*first, *after):
         if name is not None:
             print(f"# steps of {name}{when}: {', '.join(importlib.import_module(f'pipelines.{name}').plan(config))}")
     return 0
@@ -77,7 +83,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Recognise human actions in images with CLIP: train, evaluate and serve.",
-        epilog=f"pipelines:\n{listed}",
+        epilog=f"pipelines:\n{listed}\n\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     wanted = parser.add_mutually_exclusive_group(required=True)

@@ -16,6 +16,7 @@ from clip_har.models.bundle import ModelBundle
 from clip_har.registry.champion import Registry
 from clip_har.registry.hub.client import check_can_send
 from pipelines.bundles import bundle_path, bundle_to_share
+from pipelines.monitoring_checks import check_monitoring
 
 
 def check(pipeline: str, config: RunConfig) -> None:
@@ -38,6 +39,9 @@ def check(pipeline: str, config: RunConfig) -> None:
     if pipeline == "batch":
         check_batch(config.batch)
         _open_bundle(config, bundle_to_share(config))
+        return
+    if pipeline == "monitor":
+        check_monitoring(config, _open_bundle(config, bundle_to_share(config)))
         return
     if pipeline == "deploy":
         _check_bundle(config)
@@ -101,7 +105,7 @@ def _check_data(config: RunConfig) -> None:
         return
     source = build_source(config.data, config.workspace.path)
     source.check()
-    if config.data.source == "hub":  # its labels are known only when it has been fetched
+    if "hub" in source.kinds:  # its labels are known only when it has been fetched
         return
     occurring = {record.label for record in source.records() if record.label}
     labels = config.data.labels or tuple(sorted(occurring))
@@ -125,11 +129,11 @@ def _check_bundle(config: RunConfig) -> None:
     _open_bundle(config, bundle_path(config))
 
 
-def _open_bundle(config: RunConfig, path: Path) -> None:
+def _open_bundle(config: RunConfig, path: Path) -> ModelBundle:
     if not path.is_dir():
         raise BundleError(f"bundle: there is no folder {str(path)!r}.")
     try:
-        ModelBundle.load(path)
+        return ModelBundle.load(path)
     except BundleError as error:
         raise BundleError(f"bundle: {error}" if config.bundle else str(error)) from None
 

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from clip_har.config import RunConfig
-from pipelines import MADE_FIRST, console
+from pipelines import MADE_FIRST, RUN_AFTER, console
 from pipelines.checks import check, version_of_bundle
 from pipelines.interrupt import keep_interrupts
+from pipelines.retraining import exit_code, retrain
 from stacks.store import FOLDER, prepared_store
 
 _QUIET = {
@@ -28,15 +29,15 @@ _QUIET = {
 }
 
 
-def launch(pipeline: str, config: RunConfig, stack: str, settings: str, *, cache: bool = True) -> Path:
-    """Run a pipeline and show what came of it.
+def launch(pipeline: str, config: RunConfig, stack: str, settings: str, *, cache: bool = True) -> int:
+    """Run a pipeline, and what it asks for afterwards, and show what came of it.
 
     Args:
         settings: the options that the config came from, as the user gave them, for what to type next.
         cache: whether steps may be taken from earlier runs.
 
     Returns:
-        The folder that the run published.
+        The exit code: 0, or 3 where `monitor` found what nothing has answered yet.
 
     Raises:
         ClipHarError: for a mistake of the user's, whether found before or during the run.
@@ -63,8 +64,14 @@ def launch(pipeline: str, config: RunConfig, stack: str, settings: str, *, cache
         console.show_result(folder, time.perf_counter() - started, settings)
     else:
         console.show_elsewhere(folder, stack)
+    if pipeline in RUN_AFTER and folder.is_dir():
+
+        def run_after(name: str, changed: RunConfig) -> Path:
+            return _run(name, changed, workspace, stack, cache, _data_version(name, changed, workspace, stack, cache))
+
+        retrain(folder, config, run_after)
     console.show_tracking(settle())
-    return folder
+    return exit_code(folder, config) if pipeline in RUN_AFTER else 0
 
 
 def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str, cache: bool) -> str | None:
@@ -72,7 +79,7 @@ def _data_version(pipeline: str, config: RunConfig, workspace: Path, stack: str,
     from clip_har.data.sources.base import CURRENT
     from pipelines.labelled_data import published_version
 
-    if pipeline in ("data", "publish", "rollback", "batch"):
+    if pipeline in ("data", "publish", "rollback", "batch", "monitor"):
         return None
     if pipeline == "deploy" and (trained_on := version_of_bundle(config)) is not None:
         return trained_on

@@ -126,3 +126,10 @@ def latest_bundle(outputs: str | Path) -> Path:
 def read_record(folder: str | Path) -> dict[str, Any]:
     """The `run.json` of a published run."""
     return json.loads((Path(folder) / "run.json").read_text())
+
+
+def amend_record(folder: str | Path, **changes: Any) -> dict[str, Any]:
+    """Replace keys of a published run's `run.json`, for what is known only when it is published; gives the whole."""
+    record = read_record(folder) | changes
+    write_json(Path(folder) / "run.json", record)
+    return record

@@ -1,17 +1,21 @@
-"""The one end-to-end test of the design: data → train → evaluate → export → promote → serve → capture, and batch, on real photographs
-where they are present.
+"""The one end-to-end test of the design: data → train → evaluate → export → promote → serve → capture → monitor, and batch, on real
+photographs where they are present.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from PIL import Image, ImageEnhance
 
 from clip_har.capture import CaptureStore
 from clip_har.inference.predictor import Predictor
@@ -117,6 +121,58 @@ def _asked_over_grpc(served: Served, photograph: Path) -> Any:
         return ActionRecognitionStub(channel).Predict(request, timeout=30).results[0]
 
 
+def _assert_monitored(place: Workplace, photographs: list[Path], *settings: str) -> None:
+    """When the service has seen darker pictures than the model knows, `monitor` says that they are darker."""
+    since = datetime.now(UTC).isoformat()
+    with (
+        serving_process(None, place.folder / "service", workspace=place.workspace) as served,
+        httpx.Client(base_url=served.rest_url, timeout=60) as client,
+    ):
+        for start in range(0, len(photographs), 16):
+            images = [("images", _darkened(path)) for path in photographs[start : start + 16]]
+            assert client.post("/v1/predict", files=images).status_code == 200
+    window = (
+        "--set",
+        f"monitor.since={since}",
+        "--set",
+        "monitor.retrain=never",
+        "--set",
+        "monitor.alert.exit_on=never",
+    )
+    done = place.run("monitor", *settings, *window)
+    assert done.code == 0, done.err
+    report = json.loads((place.latest / "drift_report.json").read_text())
+    assert report["window"]["pictures"] == len(photographs)
+    assert report["model_id"] == Registry.of(place.workspace).champion().model_id
+    assert report["cause"] == "brightness", report["said"]
+    assert report["decided"]["state"] in ("watch", "retrain")
+    _assert_self_contained(place.latest / "report.html")
+    assert (place.latest / "evidently.html").is_file()
+    assert json.loads((place.workspace / "reports" / "drift.json").read_text()) == report
+
+
+def _darkened(path: Path) -> bytes:
+    stream = io.BytesIO()
+    with Image.open(path) as image:
+        ImageEnhance.Brightness(image.convert("RGB")).enhance(0.25).save(stream, "JPEG", quality=92)
+    return stream.getvalue()
+
+
+def _some(paths: Iterable[Path]) -> list[Path]:
+    """A few dozen of them, over all classes, without those that are broken on purpose."""
+    found = sorted(paths)
+    return [path for path in found[:: max(1, len(found) // 66)] if _is_whole(path)][:64]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except OSError:
+        return False
+    return True
+
+
 def _assert_table(place: Workplace, folder: Path, *settings: str) -> None:
     """`batch` gives a row for every photograph, answered by the champion."""
     import pyarrow.parquet as pq
@@ -158,6 +214,7 @@ def test_the_drawn_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert place.record()["model_id"] == _model_id(trained)
     drawings = sorted((place.workspace / "samples").rglob("*.jpg"))[:6]
     _assert_served(place, drawings)
+    _assert_monitored(place, _some((place.workspace / "samples").rglob("*.jpg")), *smaller)
     done = place.run("rollback", *smaller)
     assert (done.code, done.out) == (2, ""), done.err
     assert "There is nothing to go back to" in done.said
@@ -205,6 +262,7 @@ def test_real_photographs(few_har_photographs: Path, har_dual_encoder: Path, tmp
     for path in photographs:
         (tmp_path / "some" / path.name).symlink_to(path)
     _assert_table(place, tmp_path / "some", "--config", HAR_LOCAL, *settings)
+    _assert_monitored(place, _some((few_har_photographs / "train").iterdir()), "--config", HAR_LOCAL, *settings)
     done = place.run("evaluate", "--config", HAR_LOCAL, *settings, "--set", "evaluation.split=validation")
     assert done.code == 0, done.err
     again = place.metrics()["validation"]

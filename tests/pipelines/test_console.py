@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.console import _show_next
+from pipelines.console.ending import show_next
 
 
 def test_commands_are_printed_as_they_are_typed() -> None:
     shown = Console(file=io.StringIO(), width=40)
     command = "python run.py --pipeline train --set 'adaptation.methods=[lora]'"
-    _show_next(shown, Path("outputs/x"), None, (command, "again"))
+    show_next(shown, Path("outputs/x"), None, (command, "again"))
     assert f"{command}  # again" in shown.file.getvalue()
