@@ -106,6 +106,22 @@ def test_confusion_and_examples_beside_the_workspace(show_part, whole):
     assert "example.org" not in said
 
 
+def test_confusion_reliability_and_examples_of_a_service_elsewhere(show_part, client):
+    client.contents["evaluation_details"] = evaluation()
+    assert "**texting** taken for **calling**, 4 of 10 times" in texts(show_part("Confusion"))
+    assert "from 10.0\u202f% to **2.0\u202f%**" in texts(show_part("Reliability"))
+    assert texts(show_part("Examples")).count("<img") == 1
+
+
+@pytest.mark.parametrize("content", [[], {"model_id": MODEL_ID}, {**evaluation(), "model_id": "ab" * 32}])
+def test_a_report_that_is_not_this_models_is_not_shown(show_part, client, content):
+    client.contents["evaluation_details"] = content
+    for part in ("Confusion", "Reliability", "Examples"):
+        page = show_part(part)
+        assert page.info
+        assert not page.error
+
+
 def test_confusion_from_the_published_run_where_nothing_else_is(show_part, place):
     publish(place, "run-1", MODEL_ID, 0.8)
     assert "**calling** taken for **texting**, 1 of 2 times" in texts(show_part("Confusion"))

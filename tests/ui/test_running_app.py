@@ -11,12 +11,14 @@ from streamlit.testing.v1 import AppTest
 
 from clip_har.capture.store import CaptureStore
 from clip_har.samples import describe_scene, encode_scene
+from clip_har.storage import write_json
 from clip_har.ui.local_service import LocalService
 from clip_har.ui.settings import AppSettings
 from tests.serving.conftest import served_bundle  # noqa: F401 - the fixture
 from tests.serving.engines import Served, serving_process
 from tests.ui.browser.chromium import drive
 from tests.ui.conftest import texts
+from tests.ui.drifted import drift_report
 from tests.ui.running import running_app
 from tests.ui.test_shell import SCRIPT
 
@@ -80,8 +82,9 @@ def test_the_app_starts_a_service_of_its_own_and_ends_it(served_bundle, tmp_path
         httpx.get(f"{url}/v1/model")
 
 
-def test_in_a_real_browser(service, pictures, tmp_path):
+def test_in_a_real_browser(service, pictures, capture, tmp_path):
     *good, bad = map(str, pictures)
+    write_json(capture / "reports" / "drift.json", drift_report())
     (tmp_path / "workspace").mkdir()
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for file in pictures:
@@ -93,6 +96,7 @@ def test_in_a_real_browser(service, pictures, tmp_path):
             bad=bad,
             zip=str(tmp_path / "many.zip"),
             rows=len(pictures),
+            drift="What changed",
             pages=[
                 "recognise",
                 "camera@desktop",
@@ -100,6 +104,7 @@ def test_in_a_real_browser(service, pictures, tmp_path):
                 "any_action@phone",
                 "batch",
                 "model",
+                "drift@phone",
                 "data_card@phone",
                 "dead@desktop",
             ],

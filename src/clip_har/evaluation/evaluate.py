@@ -75,6 +75,10 @@ class Baseline(ComponentConfig):
     gain: Estimate = Field(description="Paired difference of accuracy: the measured model minus this one.")
 
 
+EVALUATION_FILE = "evaluation.json"
+"""What an `EvaluationReport` is stored as, with an artifact and with a run."""
+
+
 class EvaluationReport(ComponentConfig):
     """A model measured on a split."""
 

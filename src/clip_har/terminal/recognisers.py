@@ -215,7 +215,7 @@ def open_recogniser(options: argparse.Namespace, wanted: PredictOptions) -> Reco
         with Client(DEFAULT_URL, key=key, settings=_LOOK) as client:
             url = DEFAULT_URL if client.ready() else None
     if url is not None:
-        return ServiceRecogniser(url, key, f"Answered by the service at {url}.", wanted, options.concurrency)
+        return ServiceRecogniser(url, key, f"Asking the service at {url}.", wanted, options.concurrency)
     bundle, role = _own_bundle(options.workspace)
     return _local(bundle, f"{role} (no service answers at {DEFAULT_URL})", wanted)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clip_har.evaluation.evaluate import EVALUATION_FILE
 from clip_har.models.bundle import ModelBundle
 from clip_har.serving.errors import NotFound
 from clip_har.serving.rest.reports import ReportShelf
@@ -91,6 +92,7 @@ def published_run(folder: Path, bundle: ModelBundle, *, started: str, accuracy: 
     )
     write_json(folder / "run.json", {"model_id": bundle.model_id, "started": started})
     write_json(folder / "export_report.json", {"decision": "accepted"})
+    write_json(folder / EVALUATION_FILE, {"model_id": bundle.model_id, "confusion": [[round(100 * accuracy)]]})
     (folder / "report.html").write_text(f"<h1>accuracy {accuracy}</h1>")
 
 
@@ -116,12 +118,14 @@ def test_reports_are_those_of_the_model_the_newest_first(shelf: tuple[ReportShel
     assert {(entry.name, entry.source, *sorted(entry.files)) for entry in found.entries(bundle)} == {
         ("drift", "workspace", "html", "json"),
         ("evaluation", "a", "html", "json"),
+        ("evaluation_details", "a", "json"),
         ("export", "a", "json"),
         ("leaderboard", "a", "html", "json"),
     }
     assert found.read(bundle, "leaderboard")[2] == {"winner": "lora", "lora": {"accuracy": {"value": 0.9}}}
     assert found.read(bundle, "evaluation", "html")[2] == b"<h1>accuracy 0.9</h1>"
     assert found.read(bundle, "evaluation")[2]["test"]["accuracy"]["value"] == 0.9
+    assert found.read(bundle, "evaluation_details")[2]["confusion"] == [[90]]
     for name, wanted in (("nothing", None), ("export", "html"), ("../a/run", None), ("drift\0", None)):
         with pytest.raises(NotFound):
             found.read(bundle, name, wanted)
@@ -133,7 +137,7 @@ def test_a_bundle_carries_its_reports_elsewhere(shelf: tuple[ReportShelf, ModelB
     alone = ModelBundle.load(shutil.copytree(bundle.path, folder / "elsewhere" / "bundle"))
     packed = ReportShelf()
     assert {(entry.name, entry.source) for entry in packed.entries(alone)} == {
-        (name, "bundle") for name in ("drift", "evaluation", "export", "leaderboard")
+        (name, "bundle") for name in ("drift", "evaluation", "evaluation_details", "export", "leaderboard")
     }
     assert packed.read(alone, "leaderboard")[2]["winner"] == "lora"
 
@@ -164,7 +168,7 @@ def test_reports_are_listed_and_read(reporting: tuple[RestService, httpx.Client]
     service, client = reporting
     listed = ReportsResponse.model_validate_json(client.get("/v1/reports").content)
     assert listed.model_id == service.engine.model().model_id
-    assert {entry.name for entry in listed.reports} == {"leaderboard", "evaluation", "export"}
+    assert {entry.name for entry in listed.reports} == {*("leaderboard", "evaluation", "evaluation_details", "export")}
     for entry in listed.reports:
         for kind in entry.formats:
             answer = client.get(f"/v1/reports/{entry.name}", params={"format": kind})

@@ -139,6 +139,16 @@ for (const part of ['Leaderboard', 'Confusion', 'Actions', 'Reliability', 'Examp
     await page.getByText(part, { exact: true }).first().click();
   };
 }
+tour.drift = async (page, name) => {
+  await open(page, 'drift');
+  if (asked.drift) seen.checks[`${name}: what changed is named`] = await shows(page, asked.drift);
+};
+for (const part of ['Accuracy', 'Over time', 'Actions', 'Pictures']) {
+  tour[`drift_${part.toLowerCase().replace(' ', '_')}`] = async (page) => {
+    await open(page, 'drift');
+    await page.getByText(part, { exact: true }).first().click();
+  };
+}
 for (const part of ['Card', 'Rejected', 'Label errors']) {
   tour[`data_${part.toLowerCase().replace(' ', '_')}`] = async (page) => {
     await open(page, 'data');

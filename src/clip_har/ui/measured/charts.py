@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from clip_har.ui.charting import altair
 from clip_har.ui.wording import words
 
 ACCENT, OTHER = "#2f8792", "#b8500f"
@@ -20,8 +21,7 @@ def confusion_chart(labels: Sequence[str], counts: Sequence[Sequence[int]], *, s
         shares: colour and text by the share of the true class, instead of counts.
         dark: whether the page is.
     """
-    import altair as alt
-
+    alt = altair()
     rows = []
     for label, line in zip(labels, counts, strict=True):
         total = sum(line) or 1
@@ -45,7 +45,10 @@ def confusion_chart(labels: Sequence[str], counts: Sequence[Sequence[int]], *, s
     chosen = alt.selection_point(name=CELL, fields=["true", "predicted"], empty=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
-            "predicted:N", sort=order, title="taken for", axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=140)
+            "predicted:N",
+            sort=order,
+            title="taken for",
+            axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=140, labelOverlap=False),
         ),
         y=alt.Y("true:N", sort=order, title="really", axis=alt.Axis(labelLimit=140)),
         tooltip=[
@@ -75,8 +78,7 @@ def interval_chart(rows: Sequence[dict[str, Any]], title: str) -> Any:
     Args:
         rows: name, value, low, high (shares).
     """
-    import altair as alt
-
+    alt = altair()
     names = [row["name"] for row in rows]
     base = alt.Chart(alt.Data(values=[dict(row) for row in rows])).encode(
         y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
@@ -98,8 +100,7 @@ def class_chart(rows: Sequence[dict[str, Any]], names: Sequence[str], title: str
         rows: label, name (whose it is), value (a share).
         names: in the order of their colours.
     """
-    import altair as alt
-
+    alt = altair()
     labels = list(dict.fromkeys(row["label"] for row in rows))
     colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=[ACCENT, OTHER, "#77818e"]))
     legend = None if len(names) == 1 else alt.Legend(title=None, orient="top", labelLimit=400)
@@ -123,8 +124,7 @@ def reliability_chart(series: dict[str, Sequence[dict[str, Any]]]) -> Any:
     Args:
         series: name → bins with confidence, accuracy and count.
     """
-    import altair as alt
-
+    alt = altair()
     rows = [
         {"name": name, "confidence": one["confidence"], "accuracy": one["accuracy"], "count": one["count"]}
         for name, bins in series.items()

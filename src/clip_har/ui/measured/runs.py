@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _LARGEST = 50_000_000
+_OF_AN_EVALUATION = {"labels", "confusion", "per_class", "temperature", "uncalibrated", "calibrated", "wrong", "right"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,14 @@ def evaluation_of(workspace: Path, model_id: str, split: str | None = None) -> d
     files = [*workspace.glob("artifacts/*/evaluation/*/*/evaluation.json")]
     for file in sorted(files, key=_changed, reverse=True):
         found = read_json(file)
-        if isinstance(found, dict) and found.get("model_id") == model_id and split in (None, found.get("split")):
+        if is_evaluation(found, model_id) and split in (None, found.get("split")):
             return found
     return None
+
+
+def is_evaluation(found: Any, model_id: str) -> bool:
+    """Whether this is a model's whole evaluation, and not another's, or a part of one."""
+    return isinstance(found, dict) and found.get("model_id") == model_id and found.keys() >= _OF_AN_EVALUATION
 
 
 def confusion_of(folder: Path) -> tuple[list[str], list[list[int]]] | None:

@@ -11,7 +11,7 @@ from clip_har.client import ServiceProblem
 from clip_har.ui import connection, failures
 from clip_har.ui.connection import Service
 from clip_har.ui.measured import views
-from clip_har.ui.measured.runs import Run, confusion_of, evaluation_of, figures_in, published_runs
+from clip_har.ui.measured.runs import Run, confusion_of, evaluation_of, figures_in, is_evaluation, published_runs
 from clip_har.ui.wording import percent, plain, short_id, words
 
 _FRESH_SECONDS = 20
@@ -77,13 +77,13 @@ def _leaderboard(service: Service, reports: dict[str, Any]) -> None:
 
 
 def _confusion(service: Service, reports: dict[str, Any]) -> None:
-    whole = _whole(service)
+    whole = _whole(service, reports)
     if whole is not None:
         views.show_confusion(whole["labels"], whole["confusion"], whole.get("wrong", ()))
         return
     found = next((read for run in _runs_of(service) if (read := confusion_of(run.folder))), None)
     if found is None:
-        _nothing("its confusion matrix", beside=True)
+        _nothing("its confusion matrix")
         return
     views.show_confusion(*found)
 
@@ -93,22 +93,22 @@ def _actions(service: Service, reports: dict[str, Any]) -> None:
     if figures is None or not figures.get("per_class"):
         _nothing("figures of the single actions")
         return
-    whole = _whole(service)
+    whole = _whole(service, reports)
     views.show_classes(figures["per_class"], whole["per_class"] if whole else ())
 
 
 def _reliability(service: Service, reports: dict[str, Any]) -> None:
-    whole = _whole(service)
+    whole = _whole(service, reports)
     if whole is None:
-        _nothing("its reliability diagram", beside=True)
+        _nothing("its reliability diagram")
         return
     views.show_reliability(whole)
 
 
 def _examples(service: Service, reports: dict[str, Any]) -> None:
-    whole = _whole(service)
+    whole = _whole(service, reports)
     if whole is None:
-        _nothing("examples", beside=True)
+        _nothing("examples")
         return
     for title, name in (("Surely wrong", "wrong"), ("Surely right", "right")):
         st.markdown(f"## {title}")
@@ -138,19 +138,30 @@ def _pages(service: Service, reports: dict[str, Any]) -> None:
 
 
 def _evaluation_figures(service: Service, reports: dict[str, Any]) -> dict[str, Any] | None:
-    if "evaluation" not in reports or "json" not in reports["evaluation"].formats:
+    content = _content(service, reports, "evaluation")
+    return None if content is None else figures_in(content)
+
+
+def _whole(service: Service, reports: dict[str, Any]) -> dict[str, Any] | None:
+    """All that the model's evaluation found: as the service has it, else as the workspace beside the app has it."""
+    model_id = service.model.model_id
+    content = _content(service, reports, "evaluation_details")
+    if content is not None and is_evaluation(content, model_id):
+        return content
+    return _evaluation(connection.settings().workspace, model_id)
+
+
+def _content(service: Service, reports: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """What one of the service's reports says; None if there is none."""
+    if name not in reports or "json" not in reports[name].formats:
         return None
     try:
-        content = service.client.report("evaluation").content
+        content = service.client.report(name).content
     except ServiceProblem as problem:
         if problem.status == 404:  # removed since it was listed
             return None
         raise
-    return figures_in(content) if isinstance(content, dict) else None
-
-
-def _whole(service: Service) -> dict[str, Any] | None:
-    return _evaluation(connection.settings().workspace, service.model.model_id)
+    return content if isinstance(content, dict) else None
 
 
 def _runs_of(service: Service) -> list[Run]:
@@ -167,14 +178,12 @@ def _evaluation(workspace: Path, model_id: str) -> dict[str, Any] | None:
     return evaluation_of(workspace, model_id)
 
 
-def _nothing(what: str, *, beside: bool = False) -> None:
-    where = " beside the app" if beside else ""
-    how = (
-        "It is in the workspace that the model comes from: start the app there (`make ui WORKSPACE=…`)."
-        if beside
-        else "It comes with the run that made the model: `make train`, or `python run.py --pipeline evaluate`."
+def _nothing(what: str) -> None:
+    st.info(
+        f"There is no record of {plain(what)}. It comes with the run that made the model (`make train`, or "
+        "`python run.py --pipeline evaluate`), from the service that runs beside it, or whose bundle carries its reports.",
+        icon=":material/info:",
     )
-    st.info(f"There is no record{where} of {plain(what)}. {how}", icon=":material/info:")
 
 
 _SHOW = {

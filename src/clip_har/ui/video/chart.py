@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from clip_har.ui.charting import altair
 from clip_har.ui.video.moments import Moment, Segment
 from clip_har.ui.wording import words
-
-if TYPE_CHECKING:
-    import altair
 
 OTHERS, UNSURE = "others", "not sure"
 _MOST_LABELS = 7
@@ -60,15 +58,14 @@ def segment_rows(found: Sequence[Segment], labels: Sequence[str]) -> list[dict[s
     ]
 
 
-def timeline(moments: Sequence[Moment], found: Sequence[Segment], end: float) -> altair.VConcatChart:
+def timeline(moments: Sequence[Moment], found: Sequence[Segment], end: float) -> Any:
     """Probabilities as stacked areas, and the segments as a band below, over the same time.
 
     Args:
         moments: answered ones, calmed.
         end: of the clip, in seconds.
     """
-    import altair as alt
-
+    alt = altair()
     labels = shown_labels(moments, found)
     last = moments[-1]
     held = [*moments, Moment(end, last.scores)] if end > last.time else moments
