@@ -13,7 +13,18 @@ from measuring import PROJECT, parser, real_data
 sys.path.insert(0, str(PROJECT))
 
 # All need the real photographs and backbone; adaptation takes an hour the first time.
-BENCHMARKS = ("allocator", "main_job", "data", "training", "tracking", "adaptation", "inference", "batch", "live")
+BENCHMARKS = (
+    "allocator",
+    "main_job",
+    "data",
+    "training",
+    "tracking",
+    "adaptation",
+    "inference",
+    "batch",
+    "live",
+    "monitoring",
+)
 
 
 def main() -> None:

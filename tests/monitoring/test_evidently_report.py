@@ -123,6 +123,16 @@ def test_columns_are_those_that_both_sides_have():
     assert "brightness" not in _frames(REFERENCE, replace(WINDOW, figures=empty))[0]
 
 
+def test_feedback_about_two_labels_alone_is_no_classification():
+    """Of two, Evidently makes a binary task whose positive label is 1, and fails."""
+    kept = (WINDOW.truth < 2) & (WINDOW.predicted < 2)
+    two = WINDOW.take(kept)
+    assert set(two.truth[two.truth >= 0]) == {0, 1}
+    made = evidently_report(REFERENCE, two, REPORT, MonitorConfig())
+    assert ("ValueDrift", "predicted label") in values(made)
+    assert "Accuracy" not in {metric for metric, _ in values(made)}
+
+
 def test_components_are_of_the_reference_and_of_one_sign():
     before, now = _frames(REFERENCE, WINDOW)
     components = [name for name in before if name.startswith("component")]

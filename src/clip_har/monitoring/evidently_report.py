@@ -221,11 +221,19 @@ def _frames(reference: Observations, window: Observations) -> tuple[pd.DataFrame
             found["entropy"] = entropy_of(one.probabilities)
         names = np.array(one.labels, dtype=object)
         found[_PREDICTED] = names[one.predicted]
-        if all(other.truth is not None and (other.truth >= 0).any() for other in both):
+        if all(_shows_classes(other) for other in both):
             assert one.truth is not None
             found[_TRUTH] = np.where(one.truth >= 0, names[one.truth], None)
     before, now = (pd.DataFrame(found) for found in columns)
     return before, now
+
+
+def _shows_classes(one: Observations) -> bool:
+    """Whether three labels are met among the pictures whose truth is known: of two, Evidently makes a binary task of its own."""
+    if one.truth is None:
+        return False
+    known = one.truth >= 0
+    return len(np.union1d(one.truth[known], one.predicted[known])) > 2
 
 
 def _components(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
