@@ -66,7 +66,7 @@ def check_window(
     if cause is not None and first is not None:
         values = verdicts.values.get(cause)
         since = changed_at(window.times, values.window) if values is not None else None
-    accuracy = accuracy_figures(reference, window)
+    accuracy = accuracy_figures(comparison)
     nearest, farthest = _examples(comparison, config.examples)
     told = {name: of.window for name, of in verdicts.values.items()}
     return DriftReport(

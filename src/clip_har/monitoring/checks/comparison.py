@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from clip_har.monitoring.accuracy import AccuracyEstimator, known_right
 from clip_har.monitoring.checks.pool import entropy, normalised
 from clip_har.monitoring.config import ProfileConfig
 from clip_har.monitoring.observations import Observations
@@ -59,6 +60,28 @@ class Comparison:
         assert self.reference.probabilities is not None
         assert self.window.probabilities is not None
         return entropy(self.reference.probabilities), entropy(self.window.probabilities)
+
+    @cached_property
+    def accuracy_estimator(self) -> AccuracyEstimator | None:
+        """Fitted on the reference; None if nothing is known of what is right there."""
+        if not len(known_right(self.reference)[0]):
+            return None
+        return AccuracyEstimator(self.reference, self.reference_distances if self._embedded else None)
+
+    @cached_property
+    def taken_for_right(self) -> tuple[np.ndarray, np.ndarray]:
+        """float64 [m] and [n]: what the estimator takes for right."""
+        assert self.accuracy_estimator is not None
+        near = (self.reference_distances, self.window_distances) if self._embedded else (None, None)
+        before, now = (
+            self.accuracy_estimator.right(part.confidence, distances)
+            for part, distances in zip((self.reference, self.window), near, strict=True)
+        )
+        return before, now
+
+    @property
+    def _embedded(self) -> bool:
+        return self.reference.embeddings is not None and self.window.embeddings is not None
 
     @cached_property
     def separation(self) -> tuple[np.ndarray, np.ndarray]:

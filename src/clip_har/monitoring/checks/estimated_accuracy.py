@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip_har.monitoring.accuracy import estimated_by_picture, known_right
 from clip_har.monitoring.checks.base import Check, Values, fewest_at, fewest_level, percent
 from clip_har.monitoring.checks.comparison import Comparison
 from clip_har.monitoring.checks.pool import Pool
@@ -32,12 +31,11 @@ class EstimatedAccuracy(Check):
         return fewest_at(level, size, pooled)
 
     def values(self, comparison: Comparison) -> Values:
-        reference, window = comparison.reference, comparison.window
-        if not len(known_right(reference)[0]):
-            return Values(reference.confidence, window.confidence)
-        return Values(*(estimated_by_picture(reference, part.confidence) for part in (reference, window)))
+        if comparison.accuracy_estimator is None:
+            return Values(comparison.reference.confidence, comparison.window.confidence)
+        return Values(*comparison.taken_for_right)
 
     def said(self, values: Values, drift: bool) -> str:
         before, after = (float(np.mean(part, dtype=np.float64)) for part in (values.reference, values.window))
-        told = f"Accuracy, estimated from the confidence, is {percent(after)}, {percent(before)} in the reference"
+        told = f"Accuracy, estimated without labels, is {percent(after)}, {percent(before)} in the reference"
         return f"{told}." if drift else f"{told}: no fall beyond chance."

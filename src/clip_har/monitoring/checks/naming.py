@@ -95,7 +95,7 @@ def sentences(
     ):
         estimated, before = accuracy.estimated.value, accuracy.reference.value
         told.append(
-            f"Accuracy, estimated from the confidence, is {percent(estimated)}, {percent(before)} in the reference."
+            f"Accuracy, estimated without labels, is {percent(estimated)}, {percent(before)} in the reference."
         )
     seen = {ranked[0].kind}
     for check in sorted(ranked, key=lambda check: (check.kind != "accuracy", check.name != "accuracy")):
