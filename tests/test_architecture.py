@@ -35,7 +35,18 @@ ARROWS: dict[str, set[str]] = {
     "registry": {"runs"},
     "client": {"serving.schemas"},
     "terminal": {"client", "inference", "registry"},
-    "cli": {"batch", "capture", "client", "data", "evaluation", "labelling", "registry", "serving", "terminal", "tracking"},
+    "cli": {
+        "batch",
+        "capture",
+        "client",
+        "data",
+        "evaluation",
+        "labelling",
+        "registry",
+        "serving",
+        "terminal",
+        "tracking",
+    },
     "__main__": {"cli"},
 }
 # Packages that only some rooms may import. Every other room, and a room that is missing here, may not.

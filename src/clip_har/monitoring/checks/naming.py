@@ -94,9 +94,7 @@ def sentences(
         and not any(check.kind == "accuracy" for check in ranked)
     ):
         estimated, before = accuracy.estimated.value, accuracy.reference.value
-        told.append(
-            f"Accuracy, estimated without labels, is {percent(estimated)}, {percent(before)} in the reference."
-        )
+        told.append(f"Accuracy, estimated without labels, is {percent(estimated)}, {percent(before)} in the reference.")
     seen = {ranked[0].kind}
     for check in sorted(ranked, key=lambda check: (check.kind != "accuracy", check.name != "accuracy")):
         if check.kind not in seen:
