@@ -235,7 +235,7 @@ def _accuracy(results: dict[str, dict[str, Any]], figures: dict[str, Any]) -> st
             )
     text = [
         "## Estimated accuracy",
-        "Accuracy that is estimated from calibrated confidence alone, beside what it really is, for the same windows and changes. The error "
+        "Accuracy that is estimated without labels, from calibrated confidence and the distance to the reference, beside what it really is, for the same windows and changes. The error "
         f"is the mean of |estimated − true| over single windows of {SIZE}, in which true accuracy itself is known to about ±3 points. On real "
         f"photographs it is {_points(figures.get('estimated_accuracy_mae'))}, on the drawn world "
         f"{_points(figures.get('estimated_accuracy_mae_drawn'))}, over all changes and strengths that were measured.",

@@ -22,9 +22,9 @@ _CAUSES = {
 """Figure → those that it follows: measured on photographs, darkening by a half halves contrast and sharpness too."""
 # Times the logarithm of the factor; files that were written anew are smaller by themselves.
 _TIMES, _COMPRESSION = 1.5, 3.0
-_MANY = (
-    1 / 3
-)  # share of pictures that are otherwise (a distance of distributions), from which on a model may be lost for it alone
+# Share of pictures that are otherwise (a distance of distributions) from which on a model may be lost for it alone, and
+# beside the share of those that are out of vocabulary: brightness that moved a little did not make all of them strange.
+_MANY, _EXPLAINED = 1 / 3, 0.6
 _SLACK, _LEAST = 0.05, 1e-4
 
 
@@ -55,7 +55,8 @@ def _follows(check: CheckResult, cause: CheckResult) -> bool:
     What the model makes of pictures follows where many are otherwise: blurred and noisy photographs are far from sharp ones.
     """
     if check.kind != "image":
-        return (cause.statistic or 0.0) >= _MANY
+        strange = (check.current or 0.0) - (check.reference or 0.0) if check.kind == "vocabulary" else 0.0
+        return (cause.statistic or 0.0) >= max(_MANY, _EXPLAINED * strange)
     changes = [_change(check), _change(cause)]
     if changes[0] * changes[1] <= 0:
         return False
