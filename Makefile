@@ -10,7 +10,7 @@ EXTRAS ?= cpu,dev
 # three workers, each with one thread, on two cores: a third of a case's time is waiting for processes and servers
 SIDE_BY_SIDE := -n 3 --dist loadscope
 
-.PHONY: help setup compile train test test-fast lint bento bench dashboard serve ui
+.PHONY: help setup compile train test test-fast test-thorough lint bento bench dashboard serve ui
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ train: setup ## set up and run the main job (CONFIG=configs/har.yaml for the rea
 # hundreds of processes import what the first of them compiled, also where Python is told to keep no bytecode
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-test: setup ## set up and run all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+test: setup ## set up and run the tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not thorough'
+
+test-thorough: setup ## further repeated kills, long fuzzing, whole pipelines that smaller cases show too
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m thorough
 
 test-fast: setup ## the tests without the slow end-to-end cases
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow'

@@ -233,6 +233,7 @@ def test_the_predictor_is_given_what_the_job_says(recognise: Recognise, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_ray_gives_the_rows_of_the_local_engine(recognise: Recognise, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     folder = pictures(tmp_path / "p", 100)

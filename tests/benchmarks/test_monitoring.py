@@ -248,6 +248,7 @@ def test_make_bench_runs_it():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_report_on_captured_rows_is_measured_in_a_process_of_its_own():
     found = measure(400)
     assert 0 < found["report_gb"] < 2

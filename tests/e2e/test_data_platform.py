@@ -77,6 +77,7 @@ def test_versions_and_back(furnished: Path, tmp_path: Path) -> None:
     assert (info.data_revision, info.data_dvc_hash) == (version.git_revision, version.dvc_hash)
 
 
+@pytest.mark.thorough
 def test_killed_at_random_moments_the_pipeline_ends_with_the_same_version(furnished: Path, tmp_path: Path) -> None:
     shutil.copytree(furnished, tmp_path / "whole")
     whole = Workplace(tmp_path / "whole")

@@ -17,7 +17,7 @@ from tests.automation.workflows import artifact, script
 from tests.command import Workplace
 from tests.tiny_models import colour_photos
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 _RATE = "configs/sample.yaml:adaptation.lora.training.learning_rate"
 _SMALL = {

@@ -14,7 +14,7 @@ import pytest
 from tests.command import PROJECT, Workplace
 from tests.e2e.conftest import TRAIN
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 PREPARE = """
 import json, sys

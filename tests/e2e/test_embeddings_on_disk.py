@@ -11,7 +11,7 @@ import yaml
 from tests.command import Workplace
 from tests.e2e.conftest import TRAIN, small_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 TUNING = {
     "methods": ["projection_tuning"],

@@ -38,6 +38,7 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Pa
     return {BACKBONE: tiny_clip(folder / "model")}, {DATASET: repository}
 
 
+@pytest.mark.thorough
 def test_har_yaml_runs_from_the_hub_and_then_without_it(
     repositories: tuple[dict[str, Path], dict[str, Path]], tmp_path: Path
 ) -> None:

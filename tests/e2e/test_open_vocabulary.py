@@ -20,7 +20,7 @@ from tests.command import Finished, Workplace
 from tests.e2e.conftest import TRAIN, small_config
 from tests.tiny_models import colour_photos, tiny_clip
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 NOVEL = ("cycling", "sleeping", "texting")
 LABELS = (*NOVEL, "running", "sitting", "using_laptop")

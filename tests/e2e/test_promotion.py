@@ -102,6 +102,7 @@ def photographs(har_folder: Path, har_dual_encoder: Path, tmp_path_factory: pyte
     return Photographs(folder / "workspace", har_dual_encoder, newest, older, embeddings, cache)
 
 
+@pytest.mark.thorough
 def test_on_real_photographs(photographs: Photographs, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry")
     weak = photographs.bundle(tmp_path / "weak", photographs.older, shots=2)

@@ -11,7 +11,7 @@ import yaml
 from tests.e2e.conftest import TRAIN
 from tests.hub_server import READER, WRITER, Fault, hub_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 NAME = "owner/actions"
 HUB = ("--set", f"hub.repository={NAME}", "--set", "hub.tag=v1")

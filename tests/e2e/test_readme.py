@@ -231,6 +231,8 @@ EXPECTATIONS: dict[str, Callable[[Newcomer, str], None]] = {
     "make ui": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.ui"),
     "make bento": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "clip_har.serving.packaging"),
     "clip-har keys add": lambda newcomer, line: _makes(newcomer, line, "workspace/api-keys.json"),
+    # tests/labelling has it make one
+    "clip-har labelling sheet": lambda newcomer, line: _says(newcomer, f"{line} --help", "--count"),
     "clip-har capture list": lambda newcomer, line: _says(newcomer, f"{line} || true", "nothing has been captured"),
     # tests/stacks has cases for what it starts
     "make dashboard": lambda newcomer, line: _says(newcomer, f"{line} --dry-run", "stacks.dashboard"),

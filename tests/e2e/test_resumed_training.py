@@ -15,7 +15,7 @@ import yaml
 from tests.command import Finished, Workplace
 from tests.e2e.conftest import TRAIN, small_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 # How often the fit is killed; more with CLIP_HAR_KILLS=20, other moments with CLIP_HAR_KILLS_SEED.
 KILLS = int(os.environ.get("CLIP_HAR_KILLS", "2"))

@@ -15,7 +15,7 @@ from clip_har.tracking.replay import journals, replay
 from tests.command import Finished, Workplace
 from tests.e2e.conftest import TRAIN, small_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 SEARCHED = {
     "adaptation": {

@@ -80,6 +80,7 @@ def test_the_run_is_tracked_and_versioned(first_run: tuple[Workplace, Finished])
     assert place.record()["model_version"]
 
 
+@pytest.mark.thorough
 def test_two_runs_without_the_cache_give_the_same_metrics_byte_for_byte(
     first_run: tuple[Workplace, Finished], tmp_path: Path
 ) -> None:

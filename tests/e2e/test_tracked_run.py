@@ -59,7 +59,7 @@ def no_tracker_of_the_machine() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=["drawn", "real"])
+@pytest.fixture(scope="module", params=["drawn", pytest.param("real", marks=pytest.mark.thorough)])
 def dual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Finished]:
     """(workplace, what the command printed) of one `train` with both trackers, on drawn and on real photographs."""
     place = Workplace(tmp_path_factory.mktemp(request.param))
@@ -160,6 +160,7 @@ def first(drawn: Workplace) -> Recorded:
     return run
 
 
+@pytest.mark.thorough
 def test_a_run_from_the_cache_has_the_same_curves_on_another_stack(drawn: Workplace, first: Recorded) -> None:
     done = drawn.run("train", *TRAIN, "--stack", "wandb")
     assert done.code == 0, done.err
@@ -171,6 +172,7 @@ def test_a_run_from_the_cache_has_the_same_curves_on_another_stack(drawn: Workpl
     assert theirs[name].succeeded
 
 
+@pytest.mark.thorough
 def test_without_a_tracker_the_same_is_found(drawn: Workplace, first: Recorded, tmp_path: Path) -> None:
     before = drawn.latest / "metrics.json"
     recorded = (drawn.workspace / "mlflow.db").read_bytes()
@@ -271,6 +273,7 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
         server.wait()
 
 
+@pytest.mark.thorough
 def test_a_server_that_dies_half_way_changes_nothing_and_a_replay_fills_the_gap(
     drawn: Workplace, first: Recorded, gate: Gate
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_run_publishes_a_backbone_with_its_card_report_and_figures(first):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_second_run_takes_all_but_looking_and_publishing_from_the_first(first, tmp_path):
     place, _ = first
     copy = Workplace(tmp_path / "place")
@@ -171,6 +172,7 @@ def test_a_second_run_takes_all_but_looking_and_publishing_from_the_first(first,
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_what_was_pretrained_is_adapted_and_pretrained_further(first, tmp_path):
     place, _ = first
     copy = Workplace(tmp_path / "place")

@@ -90,6 +90,7 @@ def test_it_is_stopped(commands: list, capsys: pytest.CaptureFixture, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_real_one_starts_shows_what_is_in_the_database_and_stops(tmp_path: Path, commands: list) -> None:
     """ZenML answers in a process of its own; what has been said to be stopped is stopped."""
     import socket

@@ -193,6 +193,7 @@ def test_a_fuzzer_finds_nothing(fuzzed: RestService) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif("CLIP_HAR_FUZZ_CASES" in os.environ, reason="the case above runs them all")
+@pytest.mark.thorough
 def test_a_fuzzer_finds_nothing_in_many_cases(fuzzed: RestService) -> None:
     tried, _, failed = findings(fuzzed, 2000)
     assert not failed, "\n\n".join(failed[:5])
