@@ -25,6 +25,19 @@ if not hasattr(sys.modules["__main__"], "__file__"):  # ZenML looks for the proj
 import pytest
 
 PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_torch():
+    """As many after a test as before: a Predictor that is told how many sets them for its whole process."""
+    before = (
+        sys.modules["torch"].get_num_threads() if "torch" in sys.modules else int(os.environ.get("OMP_NUM_THREADS", 0))
+    )
+    yield
+    if before and "torch" in sys.modules and sys.modules["torch"].get_num_threads() != before:
+        sys.modules["torch"].set_num_threads(before)
+
+
 _SHARED = PROJECT.parent / "shared"
 
 

@@ -245,6 +245,7 @@ def other_machine(project_on_the_path, port: int, tmp_path: Path) -> Iterator[su
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_another_machine_joins_by_hand(study: Study, port: int, other_machine, tmp_path: Path) -> None:
     def fitted(distributed: dict) -> AdaptedModel:
         config = ClipAdapterConfig(ratios=(0.5,), training=TRAINING | {"distributed": distributed})

@@ -300,6 +300,7 @@ def test_mixed_labels_weigh_as_their_classes_do(study: Study) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_contrastive_steps_of_two_processes_are_those_of_one(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

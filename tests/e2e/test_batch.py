@@ -41,6 +41,7 @@ def _killed_with_parts(place: Workplace, *arguments: str) -> None:
     assert list(place.workspace.glob("batch/*/part-*")), "it left a part"
 
 
+@pytest.mark.thorough
 def test_a_folder_becomes_a_table(first_run, tmp_path: Path) -> None:
     trained, _ = first_run
     place = trained.copy(tmp_path / "place")

@@ -45,12 +45,14 @@ def test_a_learning_rate_reruns_what_depends_on_it(trained: Workplace) -> None:
     assert ran - ALWAYS - AFTER_FITTING == {"adapt_lora"}
 
 
+@pytest.mark.thorough
 def test_evaluation_settings_rerun_the_evaluation_only(trained: Workplace) -> None:
     done = trained.run("train", *TRAIN, "--set", "evaluation.resamples=150")
     assert done.code == 0, done.err
     assert trained.ran() == ALWAYS | {"evaluate_model"}
 
 
+@pytest.mark.thorough
 def test_one_photograph_more_reruns_the_data_and_what_follows(trained: Workplace, tmp_path: Path) -> None:
     added = trained.folder / "photos" / "running" / "one-more.jpg"
     shutil.copy(trained.folder / "photos" / "running" / "broken.jpg", added)
@@ -65,6 +67,7 @@ def test_one_photograph_more_reruns_the_data_and_what_follows(trained: Workplace
         added.unlink()
 
 
+@pytest.mark.thorough
 def test_code_reruns_the_steps_that_use_it(trained: Workplace, project_copy: Path) -> None:
     place = Workplace(trained.folder, project=project_copy)  # the same code elsewhere, at first
     source = project_copy / "src" / "clip_har"

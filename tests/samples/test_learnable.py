@@ -27,6 +27,7 @@ def _gradients(image: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_simple_classifier_does_better_than_chance_and_far_from_perfect():
     pictures = [draw_scene(describe_scene(action, seed), 96, 64) for action in HAR_ACTIONS for seed in range(_EACH)]
     features = np.array([_gradients(picture) for picture in pictures])

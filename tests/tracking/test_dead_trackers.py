@@ -82,6 +82,7 @@ def fill(file: Path) -> None:
             opened.write(b"x" * 4096)
 
 
+@pytest.mark.thorough
 def test_both_on_a_full_disk(small_disk: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     import mlflow
 

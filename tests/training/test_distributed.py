@@ -222,6 +222,7 @@ def test_processes_that_are_told_to_end_leave_a_checkpoint(project_on_the_path, 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_machines(project_on_the_path, tmp_path: Path) -> None:
     """Two of torch's agents, which find each other over the loopback interface, with one process each."""
     config = TrainerConfig(**SMALL | {"epochs": 2}, distributed={"mode": "ddp"})

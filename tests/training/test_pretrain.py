@@ -118,6 +118,7 @@ def test_the_same_again_gives_the_same_bytes(pairs, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_make_the_same_backbone(pairs, tmp_path):
     """The batch is the same whatever the number of processes: so is the loss, which meets all of it."""
     short = SETTINGS["training"] | {"max_steps": 20, "evaluate_every": 1, "optimiser": "adamw"}

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from clip_har.errors import ConfigError
+from clip_har.serving.observability.drift import watch_drift
 from clip_har.serving.observability.metrics import ServiceMetrics
 from clip_har.serving.observability.sharing import Snapshots, folder_of_siblings
 
@@ -277,8 +278,9 @@ def test_siblings_have_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest
 # --- what is written about them ---
 
 
-def test_the_documents_and_dashboards_know_the_metrics(metrics: ServiceMetrics) -> None:
+def test_the_documents_and_dashboards_know_the_metrics(metrics: ServiceMetrics, tmp_path: Path) -> None:
     """Each metric is in the table of docs/service-operations.md with its labels; no rule or dashboard asks for another."""
+    watch_drift(metrics, tmp_path, lambda: None)
     project = Path(__file__).parents[3]
     families = {family.name: family for family in metrics.collect()}
     exposed = {f"{name}_total" if family.type == "counter" else name for name, family in families.items()}
