@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,22 +110,24 @@ def evidently_report(
     definition = DataDefinition(
         numerical_columns=measured, categorical_columns=[_PREDICTED], classification=tasks or None
     )
-    snapshot = Report(presets, include_tests=False).run(
-        Dataset.from_pandas(now, definition),
-        Dataset.from_pandas(before, definition),
-        timestamp=_moment(report.window.last),
-        name=f"window {report.window.id[:12]}",
-        metadata={
-            "model": report.model_id,
-            "pictures": str(report.window.pictures),
-            "clip-har alarms": ", ".join(check.title for check in report.alarmed) or "none",
-        },
-    )
-    return EvidentlyFiles(
-        html=snapshot.get_html_str(as_iframe=False).encode(),
-        json=json.loads(snapshot.json()),
-        snapshot=snapshot.dumps().encode(),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of correlations with a figure that is the same everywhere
+        snapshot = Report(presets, include_tests=False).run(
+            Dataset.from_pandas(now, definition),
+            Dataset.from_pandas(before, definition),
+            timestamp=_moment(report.window.last),
+            name=f"window {report.window.id[:12]}",
+            metadata={
+                "model": report.model_id,
+                "pictures": str(report.window.pictures),
+                "clip-har alarms": ", ".join(check.title for check in report.alarmed) or "none",
+            },
+        )
+        return EvidentlyFiles(
+            html=snapshot.get_html_str(as_iframe=False).encode(),
+            json=json.loads(snapshot.json()),
+            snapshot=snapshot.dumps().encode(),
+        )
 
 
 def add_to_workspace(
