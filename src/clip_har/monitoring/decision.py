@@ -110,7 +110,7 @@ def _why_not_counted(report: DriftReport, state: MonitoringState, config: Decisi
 
 
 def _fall(accuracy: AccuracyFigures | None, drop: float) -> str | None:
-    """A fall of the accuracy by more than `drop` whatever its interval, in a sentence; None without one."""
+    """A fall of the accuracy by more than `drop`, its whole interval below, in a sentence; None without one."""
     if accuracy is None:
         return None
     measured, estimated = accuracy.measured, accuracy.estimated

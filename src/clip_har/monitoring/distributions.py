@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clip_har.monitoring.checks.pool import entropy
 from clip_har.monitoring.observations import IMAGE_FIGURES, Observations
 from clip_har.monitoring.report import Distribution, DriftReport
 
@@ -41,9 +42,7 @@ def with_distributions(
 
 def entropy_of(probabilities: np.ndarray | None) -> np.ndarray | None:
     """Entropy [n] of probabilities [n, c], in nats."""
-    if probabilities is None:
-        return None
-    return -(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(axis=1)
+    return None if probabilities is None else entropy(probabilities)
 
 
 def _binned(reference: np.ndarray | None, window: np.ndarray | None, unit: str = "") -> Distribution | None:
